@@ -1,0 +1,2 @@
+//! The `roadstead` binary.
+fn main() {}
