@@ -15,6 +15,8 @@ pub mod listener;
 pub mod pool;
 pub mod runtime;
 pub mod server;
+#[cfg(test)]
+mod testing;
 
 pub use body::{CollectError, ResponseBody, UpstreamBody, collect_bounded};
 pub use listener::{Listener, bind_or_next};

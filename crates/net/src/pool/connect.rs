@@ -72,7 +72,7 @@ async fn resolve(name: &str, port: u16, limit: Duration) -> Result<Vec<SocketAdd
 }
 
 /// The first address that connects; each gets an equal share of the time left.
-async fn try_each(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
+pub(super) async fn try_each(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for (tried, &address) in addresses.iter().enumerate() {
         let untried = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
@@ -86,7 +86,7 @@ async fn try_each(addresses: &[SocketAddr], deadline: Instant) -> io::Result<Tcp
     Err(last)
 }
 
-async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+pub(super) async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_nodelay(true)?;
     socket.set_keepalive(true)?;
