@@ -1,0 +1,85 @@
+//! How fast one endpoint is, learned from the answers it gave.
+
+use super::average::RatioAverage;
+use super::law::PRIOR_PREFILL_S_PER_TOKEN;
+
+/// Prompt tokens' worth of trust in the pool's speed against an endpoint's own.
+const PRIOR_TOKENS: f64 = 2_048.0;
+/// Seconds of generic decoding worth of trust in the pool's scale against an endpoint's own.
+const PRIOR_STEP_S: f64 = 0.5;
+
+/// What a first token says about prefill speed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FirstTokenSample {
+    /// Seconds from dispatch to first token, less what was not prefill.
+    pub seconds: f64,
+    /// Prompt tokens to compute that were ahead at dispatch.
+    pub ahead_tokens: f64,
+    /// Its own prompt tokens that were not expected in the cache.
+    pub uncached_tokens: f64,
+    /// All of its own prompt tokens.
+    pub prompt_tokens: f64,
+}
+
+/// Learned speed of one endpoint, or of a pool taken together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Speed {
+    prefill: RatioAverage,
+    step: RatioAverage,
+    prefill_s_per_token: f64,
+    step_scale: f64,
+}
+
+impl Default for Speed {
+    fn default() -> Speed {
+        Speed {
+            prefill: RatioAverage::default(),
+            step: RatioAverage::default(),
+            prefill_s_per_token: PRIOR_PREFILL_S_PER_TOKEN,
+            step_scale: 1.0,
+        }
+    }
+}
+
+impl Speed {
+    /// Seconds for each prompt token that must be computed.
+    pub fn prefill_s_per_token(&self) -> f64 {
+        self.prefill_s_per_token
+    }
+
+    /// Its decode steps against the generic engine's.
+    pub fn step_scale(&self) -> f64 {
+        self.step_scale
+    }
+
+    /// Takes over `prior`, the pool's speed, where the endpoint has shown little of its own.
+    pub fn shrink_towards(&mut self, prior: &Speed) {
+        self.step_scale = self.step.value(prior.step_scale, PRIOR_STEP_S);
+        self.prefill_s_per_token = self.prefill.value(prior.prefill_s_per_token, PRIOR_TOKENS);
+    }
+
+    /// The speed of all endpoints together: starts at the generic engine. Where prompts were never timed but
+    /// steps were, prefill is taken to scale as steps do.
+    pub fn settle_pool(&mut self) {
+        self.step_scale = self.step.value(1.0, PRIOR_STEP_S / 10.0);
+        let prior = PRIOR_PREFILL_S_PER_TOKEN * self.step_scale;
+        self.prefill_s_per_token = self.prefill.value(prior, PRIOR_TOKENS / 10.0);
+    }
+
+    /// A first token came.
+    ///
+    /// A time that lies between "the cache had what we thought" and "the cache had nothing" says something about
+    /// the cache, not about the speed, and confirms the speed that we have.
+    pub fn first_token(&mut self, sample: &FirstTokenSample) {
+        let FirstTokenSample { seconds, ahead_tokens, uncached_tokens, prompt_tokens } = *sample;
+        let least = ahead_tokens + uncached_tokens;
+        let most = ahead_tokens + prompt_tokens;
+        let tokens = (seconds / self.prefill_s_per_token).clamp(least, most);
+        self.prefill.add(seconds.max(0.0), tokens);
+    }
+
+    /// Decoding took `seconds` where the generic engine would have taken `generic_s`.
+    pub fn decoded(&mut self, seconds: f64, generic_s: f64) {
+        self.step.add(seconds, generic_s);
+    }
+}

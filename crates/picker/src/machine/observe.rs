@@ -1,0 +1,123 @@
+//! Facts about endpoints.
+
+use roadstead_core::{EndpointId, EngineState, Refusal, RetryClass, Time};
+
+use super::Machine;
+use crate::fact::Fact;
+use crate::limits::HEADS_TRIED_MAX;
+use crate::pool::{EndpointState, Life, Slot};
+use crate::tickets::{Entry, Phase};
+use crate::verdict::Ticket;
+
+impl Machine {
+    /// Takes over what a shell saw. Facts about endpoints that are not in the pool are ignored.
+    pub fn observe(&mut self, now: Time, fact: Fact) {
+        match fact {
+            Fact::Joined(endpoint) => {
+                if let Some(slot) = self.pool.join(endpoint) {
+                    self.size_history(slot);
+                }
+            }
+            Fact::Left(endpoint) => self.with_slot(endpoint, Machine::leave),
+            Fact::Draining { endpoint, on } => self.with_state(endpoint, |state| state.health.draining = on),
+            Fact::Scraped { endpoint, state } => self.with_slot(endpoint, |machine, slot| {
+                machine.scraped(now, slot, state);
+            }),
+            Fact::Load { endpoint, state } => {
+                self.with_state(endpoint, |known| known.report(now, state, false))
+            }
+            Fact::Models { endpoint, models } => {
+                self.with_state(endpoint, |state| state.models.replace(models))
+            }
+            Fact::Silent(endpoint) => self.with_state(endpoint, |state| state.health.silent(now)),
+            Fact::Unreachable(endpoint) => self.with_slot(endpoint, |machine, slot| machine.lost(now, slot)),
+        }
+        if self.queue.len() > 0 {
+            self.refuse_unknown();
+            self.try_waiting(now);
+        }
+    }
+
+    /// Sends elsewhere what has shown no byte on endpoints that are silent for too long.
+    pub(super) fn move_from_silent(&mut self, now: Time) {
+        let due = |life: Life| matches!(life, Life::Silent(since) if since + self.limits.move_after <= now);
+        let hung = self.pool.iter().filter(|(_, state)| due(state.health.life)).map(|(slot, _)| slot);
+        for slot in hung.collect::<Vec<_>>() {
+            for ticket in self.stuck_on(slot) {
+                self.offer_again(now, ticket);
+            }
+            // Moved once; from here on it counts as gone.
+            self.state(slot).health.unreachable(now);
+        }
+    }
+
+    /// Requests on `slot` that may be sent elsewhere: they have shown no byte.
+    fn stuck_on(&self, slot: Slot) -> Vec<Ticket> {
+        let stuck = |entry: &Entry| match &entry.phase {
+            Phase::Flying(flight) => flight.slot == slot && flight.first_byte.is_none(),
+            Phase::Waiting => false,
+        };
+        let movable = |entry: &Entry| entry.request.retry == RetryClass::UntilFirstByte && stuck(entry);
+        self.tickets.iter().filter(|(_, entry)| movable(entry)).map(|(ticket, _)| ticket).collect()
+    }
+
+    fn scraped(&mut self, now: Time, slot: Slot, reading: EngineState) {
+        let state = self.state(slot);
+        let known = state.reported.kv();
+        state.report(now, reading, true);
+        state.health.answered();
+        if state.reported.kv() != known {
+            self.size_history(slot);
+        }
+    }
+
+    fn size_history(&mut self, slot: Slot) {
+        let shape = self.policy.shape;
+        let blocks = shape.capacity.blocks(&shape, self.pool[slot].reported.kv());
+        self.index.set_capacity(slot, blocks);
+        self.state(slot).history = self.index.fill(slot);
+    }
+
+    /// Its process is gone, and with it what it had cached.
+    fn lost(&mut self, now: Time, slot: Slot) {
+        self.index.forget(slot);
+        let history = self.index.fill(slot);
+        let state = self.state(slot);
+        state.health.unreachable(now);
+        state.foreign.clear();
+        state.models.forget_residents();
+        state.history = history;
+    }
+
+    fn leave(&mut self, slot: Slot) {
+        let state = self.state(slot);
+        state.health.leaving = true;
+        if state.account.is_empty() {
+            self.index.forget(slot);
+            self.pool.remove(slot);
+        }
+    }
+
+    /// A list that was read may show that a waiting request's model is served nowhere.
+    fn refuse_unknown(&mut self) {
+        for ticket in self.queue.heads(HEADS_TRIED_MAX) {
+            if self.tickets.get(ticket).is_some_and(|entry| self.model_is_unknown(entry)) {
+                self.refuse(ticket, Refusal::UnknownModel);
+            }
+        }
+    }
+
+    fn with_slot(&mut self, endpoint: EndpointId, change: impl FnOnce(&mut Machine, Slot)) {
+        if let Some(slot) = self.pool.slot(endpoint) {
+            change(self, slot);
+        }
+    }
+
+    fn with_state(&mut self, endpoint: EndpointId, change: impl FnOnce(&mut EndpointState)) {
+        self.with_slot(endpoint, |machine, slot| change(machine.state(slot)));
+    }
+
+    pub(super) fn state(&mut self, slot: Slot) -> &mut EndpointState {
+        self.pool.get_mut(slot).expect("a slot found by its endpoint is in use")
+    }
+}

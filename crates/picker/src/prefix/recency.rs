@@ -1,0 +1,121 @@
+//! The blocks of one endpoint in order of last use: what its cache would evict first.
+//!
+//! Nodes live in one vector and are linked by index; a hash table finds them. A block costs about 24 bytes.
+
+use hashbrown::HashTable;
+use roadstead_core::BlockHash;
+
+const END: u32 = u32::MAX;
+
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    hash: BlockHash,
+    newer: u32,
+    older: u32,
+}
+
+/// An LRU list of block hashes.
+#[derive(Debug)]
+pub(super) struct Recency {
+    nodes: Vec<Node>,
+    free: Vec<u32>,
+    table: HashTable<u32>,
+    newest: u32,
+    oldest: u32,
+    capacity: usize,
+}
+
+impl Recency {
+    pub(super) fn new(capacity: usize) -> Recency {
+        Recency {
+            nodes: Vec::new(),
+            free: Vec::new(),
+            table: HashTable::new(),
+            newest: END,
+            oldest: END,
+            capacity,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(super) fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
+    }
+
+    /// Makes `hash` the most recently used; true when it is new here.
+    pub(super) fn touch(&mut self, hash: BlockHash) -> bool {
+        let nodes = &self.nodes;
+        if let Some(&at) = self.table.find(hash, |&at| nodes[at as usize].hash == hash) {
+            if self.newest != at {
+                self.unlink(at);
+                self.link_newest(at);
+            }
+            return false;
+        }
+        let node = Node { hash, newer: END, older: END };
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.nodes[at as usize] = node;
+                at
+            }
+            None => {
+                self.nodes.push(node);
+                (self.nodes.len() - 1) as u32
+            }
+        };
+        let nodes = &self.nodes;
+        self.table.insert_unique(hash, at, |&at| nodes[at as usize].hash);
+        self.link_newest(at);
+        true
+    }
+
+    /// Takes out the least recently used block while there are too many.
+    pub(super) fn pop_over_capacity(&mut self) -> Option<BlockHash> {
+        if self.len() > self.capacity { self.pop_oldest() } else { None }
+    }
+
+    /// Takes out the least recently used block.
+    pub(super) fn pop_oldest(&mut self) -> Option<BlockHash> {
+        let at = self.oldest;
+        if at == END {
+            return None;
+        }
+        let hash = self.nodes[at as usize].hash;
+        self.unlink(at);
+        if let Ok(entry) = self.table.find_entry(hash, |&found| found == at) {
+            entry.remove();
+        }
+        self.free.push(at);
+        Some(hash)
+    }
+
+    fn unlink(&mut self, at: u32) {
+        let Node { newer, older, .. } = self.nodes[at as usize];
+        match newer {
+            END => self.newest = older,
+            newer => self.nodes[newer as usize].older = older,
+        }
+        match older {
+            END => self.oldest = newer,
+            older => self.nodes[older as usize].newer = newer,
+        }
+    }
+
+    fn link_newest(&mut self, at: u32) {
+        let second = self.newest;
+        self.nodes[at as usize].newer = END;
+        self.nodes[at as usize].older = second;
+        match second {
+            END => self.oldest = at,
+            second => self.nodes[second as usize].newer = at,
+        }
+        self.newest = at;
+    }
+}

@@ -1,0 +1,102 @@
+//! What one decision looks at.
+
+use std::sync::Arc;
+
+use roadstead_core::Request;
+
+use crate::cost::{Demand, Learned, Prediction, predict};
+use crate::pool::{AdapterPlace, Pool, Slot};
+use crate::prefix::{BYTES_PER_TOKEN, Matches, PrefixIndex, PrefixShape};
+
+/// Share of evicted blocks that would have been asked for again.
+const EVICTED_REUSE: f64 = 0.5;
+
+/// One decision: a request against the pool as it stands.
+pub struct Cycle<'a> {
+    /// The request.
+    pub request: &'a Request,
+    /// The pool.
+    pub pool: &'a Pool,
+    /// The adapter that the request asks for, where its model is one.
+    pub adapter: Option<&'a Arc<str>>,
+    /// How prompts are cut into blocks.
+    pub shape: PrefixShape,
+    matches: &'a Matches,
+    predictions: &'a [Prediction],
+}
+
+/// Memory of a decision, used again by the next.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    matches: Matches,
+    predictions: Vec<Prediction>,
+}
+
+impl Scratch {
+    /// Looks the prompt up and, where the profile wants them, predicts every candidate.
+    pub fn prepare<'a>(
+        &'a mut self,
+        context: (&'a Pool, &PrefixIndex, &Learned),
+        request: &'a Request,
+        shape: PrefixShape,
+        candidates: &[Slot],
+        predicts: bool,
+    ) -> Cycle<'a> {
+        let (pool, index, learned) = context;
+        index.lookup(&request.prefix, &mut self.matches);
+        let adapter = request
+            .model
+            .as_ref()
+            .filter(|model| candidates.first().is_some_and(|slot| pool[*slot].models.is_adapter(model)));
+        if predicts {
+            let demand = Demand::of(request, learned);
+            self.predictions.clear();
+            self.predictions.resize(pool.slots(), Prediction::default());
+            for &slot in candidates {
+                let state = &pool[slot];
+                let hit = hit_tokens(&self.matches, slot, &shape, request);
+                let place = adapter.map(|adapter| state.models.place(adapter, &state.reported));
+                self.predictions[slot.index()] = predict(learned, state, &demand, hit, place);
+            }
+        }
+        Cycle { request, pool, adapter, shape, matches: &self.matches, predictions: &self.predictions }
+    }
+}
+
+impl Cycle<'_> {
+    /// Leading prompt blocks that `slot` has.
+    pub fn hit_blocks(&self, slot: Slot) -> u32 {
+        self.matches.blocks(slot)
+    }
+
+    /// Prompt tokens that `slot` is expected to have in its cache.
+    pub fn hit_tokens(&self, slot: Slot) -> u32 {
+        hit_tokens(self.matches, slot, &self.shape, self.request)
+    }
+
+    /// The prediction for a candidate. Zeros where the profile has no use for predictions.
+    pub fn prediction(&self, slot: Slot) -> Prediction {
+        self.predictions.get(slot.index()).copied().unwrap_or_default()
+    }
+
+    /// Seconds of later recompute that the prompt's new blocks cost on `slot` by pushing out what is cached there.
+    pub fn eviction_s(&self, slot: Slot) -> f64 {
+        let state = &self.pool[slot];
+        let (held, capacity) = state.history;
+        let new = (self.request.prefix.len() as u32).saturating_sub(self.hit_blocks(slot)) as usize;
+        let evicted =
+            (held + new).saturating_sub(capacity).min(new) * self.shape.block_bytes / BYTES_PER_TOKEN;
+        EVICTED_REUSE * evicted as f64 * state.speed.prefill_s_per_token()
+    }
+
+    /// Where the wanted adapter is on `slot`; resident where none is wanted.
+    pub fn adapter_place(&self, slot: Slot) -> AdapterPlace {
+        let state = &self.pool[slot];
+        self.adapter.map_or(AdapterPlace::Resident, |adapter| state.models.place(adapter, &state.reported))
+    }
+}
+
+fn hit_tokens(matches: &Matches, slot: Slot, shape: &PrefixShape, request: &Request) -> u32 {
+    let tokens = matches.blocks(slot) as usize * shape.block_bytes / BYTES_PER_TOKEN;
+    (tokens as u32).min(request.work.prompt_tokens)
+}

@@ -1,0 +1,115 @@
+//! The requests that the machine holds: waiting or in flight.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use roadstead_core::{EndpointId, Request, Time};
+
+use crate::pool::{Booking, Slot};
+use crate::verdict::Ticket;
+
+/// Where a request is.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// In the wait queue.
+    Waiting,
+    /// On an endpoint.
+    Flying(Flight),
+}
+
+/// A dispatched request.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) slot: Slot,
+    pub(crate) endpoint: EndpointId,
+    pub(crate) booking: Booking,
+    /// Prompt tokens to compute that were ahead at dispatch.
+    pub(crate) ahead_tokens: f64,
+    /// Seconds to the first token that were not prefill, as predicted at dispatch.
+    pub(crate) other_s: f64,
+    /// Seconds to the first token, as predicted at dispatch.
+    pub(crate) ttft_s: f64,
+    pub(crate) first_byte: Option<Time>,
+    /// When output was last counted, and how much there was.
+    pub(crate) counted: (Time, u32),
+    /// Whether the head has shown the endpoint to be well or not.
+    pub(crate) judged: bool,
+}
+
+/// A request in the machine.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) request: Request,
+    pub(crate) arrived: Time,
+    pub(crate) phase: Phase,
+    pub(crate) excluded: Vec<EndpointId>,
+    pub(crate) resends: u32,
+}
+
+/// All requests of a machine, by ticket.
+#[derive(Debug, Default)]
+pub(crate) struct Tickets {
+    entries: Vec<(u32, Option<Entry>)>,
+    free: Vec<u32>,
+    /// When the prompt of a request that shows no first byte before its end should be computed.
+    prefilled: BinaryHeap<Reverse<(Time, Ticket)>>,
+}
+
+impl Tickets {
+    pub(crate) fn insert(&mut self, entry: Entry) -> Ticket {
+        match self.free.pop() {
+            Some(slot) => {
+                let place = &mut self.entries[slot as usize];
+                place.1 = Some(entry);
+                Ticket { slot, generation: place.0 }
+            }
+            None => {
+                self.entries.push((0, Some(entry)));
+                Ticket { slot: (self.entries.len() - 1) as u32, generation: 0 }
+            }
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Entry> {
+        let (generation, entry) = self.entries.get_mut(ticket.slot as usize)?;
+        if *generation == ticket.generation { entry.as_mut() } else { None }
+    }
+
+    pub(crate) fn get(&self, ticket: Ticket) -> Option<&Entry> {
+        let (generation, entry) = self.entries.get(ticket.slot as usize)?;
+        if *generation == ticket.generation { entry.as_ref() } else { None }
+    }
+
+    pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<Entry> {
+        let (generation, entry) = self.entries.get_mut(ticket.slot as usize)?;
+        if *generation != ticket.generation {
+            return None;
+        }
+        let entry = entry.take()?;
+        *generation = generation.wrapping_add(1);
+        self.free.push(ticket.slot);
+        Some(entry)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Ticket, &Entry)> {
+        self.entries.iter().enumerate().filter_map(|(slot, (generation, entry))| {
+            let ticket = Ticket { slot: slot as u32, generation: *generation };
+            entry.as_ref().map(|entry| (ticket, entry))
+        })
+    }
+
+    /// The prompt of `ticket` should be computed by `at`.
+    pub(crate) fn expect_prefilled(&mut self, at: Time, ticket: Ticket) {
+        self.prefilled.push(Reverse((at, ticket)));
+    }
+
+    /// A ticket whose prompt should be computed by now.
+    pub(crate) fn pop_prefilled(&mut self, now: Time) -> Option<Ticket> {
+        let Reverse((at, ticket)) = *self.prefilled.peek()?;
+        if at > now {
+            return None;
+        }
+        self.prefilled.pop();
+        Some(ticket)
+    }
+}
