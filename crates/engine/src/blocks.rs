@@ -15,7 +15,7 @@ const NONE: u32 = u32::MAX;
 #[derive(Clone, Debug)]
 pub struct BlockPool {
     blocks: Vec<Block>,
-    /// The oldest block of each hash; further ones hang on it by `twin`.
+    /// The oldest block of each hash; the others follow it in the ring of its twins.
     index: HashMap<u64, u32, BuildHasherDefault<AsIs>>,
     head: u32,
     tail: u32,
@@ -29,8 +29,9 @@ struct Block {
     refs: u32,
     prev: u32,
     next: u32,
-    /// Next block of the same hash.
-    twin: u32,
+    /// The ring of blocks with the same hash, oldest first; a block alone points at itself.
+    older: u32,
+    newer: u32,
 }
 
 impl BlockPool {
@@ -41,7 +42,8 @@ impl BlockPool {
             refs: 0,
             prev: if i == 0 { NONE } else { i - 1 },
             next: if i + 1 == blocks { NONE } else { i + 1 },
-            twin: NONE,
+            older: i,
+            newer: i,
         };
         BlockPool {
             blocks: (0..blocks).map(link).collect(),
@@ -72,12 +74,12 @@ impl BlockPool {
         self.blocks[block as usize].refs
     }
 
-    /// Whether the block carries a hash.
-    pub fn is_cached(&self, block: u32) -> bool {
-        self.blocks[block as usize].hash != 0
+    /// The block's hash, once it is full.
+    pub fn hash(&self, block: u32) -> Option<u64> {
+        Some(self.blocks[block as usize].hash).filter(|hash| *hash != 0)
     }
 
-    /// The block that holds this content, used or free.
+    /// The block that holds this content, used or free; of several the one that was published first.
     pub fn find(&self, hash: u64) -> Option<u32> {
         self.index.get(&hash).copied()
     }
@@ -111,8 +113,9 @@ impl BlockPool {
         self.blocks[block as usize].hash = hash;
         let oldest = *self.index.entry(hash).or_insert(block);
         if oldest != block {
-            self.blocks[block as usize].twin = self.blocks[oldest as usize].twin;
-            self.blocks[oldest as usize].twin = block;
+            let newest = self.blocks[oldest as usize].older;
+            self.join(newest, block);
+            self.join(block, oldest);
         }
     }
 
@@ -163,24 +166,26 @@ impl BlockPool {
 
     /// Takes the block's hash away and out of the index.
     fn forget(&mut self, block: u32) {
-        let Block { hash, twin, .. } = self.blocks[block as usize];
+        let Block { hash, older, newer, .. } = self.blocks[block as usize];
         if hash == 0 {
             return;
         }
-        let oldest = self.find(hash).expect("a hashed block is indexed");
-        if oldest != block {
-            let mut before = oldest;
-            while self.blocks[before as usize].twin != block {
-                before = self.blocks[before as usize].twin;
-            }
-            self.blocks[before as usize].twin = twin;
-        } else if twin == NONE {
+        if newer == block {
             self.index.remove(&hash);
         } else {
-            self.index.insert(hash, twin);
+            let oldest = self.index.get_mut(&hash).expect("a hashed block is indexed");
+            if *oldest == block {
+                *oldest = newer;
+            }
+            self.join(older, newer);
         }
         let entry = &mut self.blocks[block as usize];
-        (entry.hash, entry.twin) = (0, NONE);
+        (entry.hash, entry.older, entry.newer) = (0, block, block);
+    }
+
+    fn join(&mut self, older: u32, newer: u32) {
+        self.blocks[older as usize].newer = newer;
+        self.blocks[newer as usize].older = older;
     }
 }
 
@@ -204,3 +209,5 @@ impl Hasher for AsIs {
     }
 }
 
+#[cfg(test)]
+mod tests;

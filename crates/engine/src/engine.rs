@@ -196,6 +196,11 @@ impl Engine {
         }
     }
 
+    /// Whether everything that must hold does, and if not, what. Slow; for tests and simulations that doubt.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        crate::invariants::engine_is_whole(self)
+    }
+
     /// The adapter of this name, if it is loaded.
     pub fn adapter(&self, name: &str) -> Option<AdapterId> {
         self.loras.find(name)

@@ -178,6 +178,8 @@ pub(crate) struct Slot {
     pub next: u32,
     /// Order of arrival.
     pub ordinal: u64,
+    /// Order of (the last) admission, which is the order of the running list.
+    pub admitted: u64,
     pub cached_tokens: u32,
     pub preemptions: u32,
     pub arrived_ns: u64,
@@ -245,6 +247,7 @@ impl Slots {
             prev: NONE,
             next: NONE,
             ordinal: self.submitted,
+            admitted: 0,
             cached_tokens: 0,
             preemptions: 0,
             arrived_ns,

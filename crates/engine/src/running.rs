@@ -13,11 +13,13 @@ pub(crate) struct Running {
     pub head: u32,
     pub tail: u32,
     pub len: u32,
+    /// Admissions so far.
+    admitted: u64,
 }
 
 impl Default for Running {
     fn default() -> Running {
-        Running { head: NONE, tail: NONE, len: 0 }
+        Running { head: NONE, tail: NONE, len: 0, admitted: 0 }
     }
 }
 
@@ -30,6 +32,8 @@ impl Running {
         }
         self.tail = slot;
         self.len += 1;
+        self.admitted += 1;
+        slots[slot].admitted = self.admitted;
     }
 
     pub fn remove(&mut self, slots: &mut Slots, slot: u32) {
@@ -69,11 +73,13 @@ pub(crate) struct Wheel {
 
 impl Default for Wheel {
     fn default() -> Wheel {
-        Wheel { buckets: vec![Vec::new(); 2 * BLOCK_TOKENS as usize] }
+        Wheel { buckets: vec![Vec::new(); Wheel::BUCKETS as usize] }
     }
 }
 
 impl Wheel {
+    pub const BUCKETS: u32 = 2 * BLOCK_TOKENS;
+
     /// The bucket of what is due in `step`.
     pub fn bucket(step: u64, due: Due) -> u32 {
         let ring = (step % u64::from(BLOCK_TOKENS)) as u32;

@@ -45,12 +45,12 @@ impl Engine {
         }
         let mut ending = core::mem::take(&mut self.ending);
         ending.extend_from_slice(self.wheel.jobs(Wheel::bucket(ended, Due::End)));
-        ending.sort_unstable_by_key(|slot| self.slots[*slot].ordinal);
+        self.end_chunks(&mut ending, now_ns, out);
+        ending.sort_unstable_by_key(|slot| self.slots[*slot].admitted);
         for slot in ending.drain(..) {
             self.finish(slot, now_ns, out);
         }
         self.ending = ending;
-        self.end_chunks(now_ns, out);
     }
 
     /// Takes a job out of the running list and gives its blocks back. Its place in the queue and its record are the caller's.
@@ -326,49 +326,55 @@ impl Engine {
         idle
     }
 
-    /// Ends this step's prefill chunks; jobs whose prompt is computed make their first (or next) token.
-    fn end_chunks(&mut self, now_ns: u64, out: &mut Vec<Output>) {
+    /// Ends this step's prefill chunks. Jobs whose prompt is computed make a token; then they decode, or are `ending`.
+    fn end_chunks(&mut self, ending: &mut Vec<u32>, now_ns: u64, out: &mut Vec<Output>) {
+        self.chunk_tokens = 0;
         let mut at = 0;
         while let Some(slot) = self.prefills.get(at).copied() {
             let record = &mut self.slots[slot];
-            record.computed += record.chunk;
-            self.chunk_tokens -= record.chunk;
-            record.chunk = 0;
+            record.computed += core::mem::take(&mut record.chunk);
             if record.computed < record.goal {
                 at += 1;
                 continue;
             }
             self.end_prefill(slot, now_ns, out);
+            if self.slots[slot].produced == self.slots[slot].job.output_tokens {
+                ending.push(slot);
+                at += 1;
+            } else {
+                self.prefills.remove(at);
+                self.start_decode(slot);
+            }
         }
     }
 
     fn end_prefill(&mut self, slot: u32, now_ns: u64, out: &mut Vec<Output>) {
         let record = &mut self.slots[slot];
-        if record.first_token_ns == u64::MAX {
+        let first = record.first_token_ns == u64::MAX;
+        if first {
             record.first_token_ns = now_ns;
             self.counters.prompt_tokens += u64::from(record.job.prompt.tokens);
             self.counters.prompt_tokens_cached += u64::from(record.cached_tokens);
         }
-        if record.job.output_tokens > 0 {
-            record.produced += 1;
-            self.counters.generation_tokens += 1;
+        if record.job.output_tokens == 0 {
+            return;
         }
-        if record.produced == 1 && record.reported == 0 {
+        record.produced += 1;
+        self.counters.generation_tokens += 1;
+        if first {
             record.reported = 1;
             out.push(Output::FirstToken { job: record.id(slot), at: Duration::from_nanos(now_ns) });
         } else if self.config.token_outputs == TokenOutputs::EveryStep {
             self.report_tokens(slot, now_ns, out);
         }
+    }
+
+    fn start_decode(&mut self, slot: u32) {
         let record = &mut self.slots[slot];
-        if record.produced == record.job.output_tokens {
-            self.finish(slot, now_ns, out);
-            return;
-        }
         record.state = State::Decode;
         record.decode_from = self.step;
         self.context_tokens += u64::from(record.computed);
         self.decodes += 1;
-        self.prefills.retain(|other| *other != slot);
         self.wheel.insert(&mut self.slots, slot, self.step);
     }
 
