@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn colours_do_not_hide_a_result() {
         assert_eq!(
-            counted(&["test result: \u{1b}[32mok\u{1b}[0m. 7 passed; 0 failed; 2 ignored"], true),
+            told(&["test result: \u{1b}[32mok\u{1b}[0m. 7 passed; 0 failed; 2 ignored"], true),
             (7, 0, 2)
         );
     }
