@@ -20,7 +20,10 @@ mod testing;
 
 pub use body::{CollectError, ResponseBody, UpstreamBody, collect_bounded};
 pub use listener::{Listener, bind_or_next};
-pub use pool::{PoolLimits, PooledBody, Processed, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPool};
+pub use pool::{
+    PoolLimits, PooledBody, Processed, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPool,
+    connect_stream,
+};
 pub use server::{Drained, ServerLimits, serve};
 
 /// Any error of a body or a service, as hyper takes them.

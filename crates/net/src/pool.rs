@@ -30,6 +30,7 @@ use connect::Connector;
 use slot::{Lease, Slot};
 
 pub use body::PooledBody;
+pub use connect::connect_stream;
 pub use error::{Processed, UpstreamError, UpstreamErrorKind};
 pub use upstream::{BadAuthority, Upstream};
 

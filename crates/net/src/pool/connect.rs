@@ -1,6 +1,6 @@
 //! Opens upstream connections: resolve, try each address, speak HTTP/1.1.
 //!
-//! Used by the pool only. Every connection gets `TCP_NODELAY` and a task of its own that drives hyper.
+//! Every connection gets `TCP_NODELAY` and a task of its own that drives hyper.
 
 use std::io;
 use std::net::SocketAddr;
@@ -37,18 +37,7 @@ impl Connector {
         &self,
         upstream: &Upstream,
     ) -> Result<(SendRequest<UpstreamBody>, JoinHandle<()>), UpstreamError> {
-        let deadline = Instant::now() + self.connect_timeout;
-        let stream = match upstream.host() {
-            Host::Address(address) => {
-                let address = SocketAddr::new(*address, upstream.port());
-                try_each(&[address], deadline).await
-            }
-            Host::Name(name) => {
-                let addresses = resolve(name, upstream.port(), self.connect_timeout).await?;
-                try_each(&addresses, deadline).await
-            }
-        };
-        let stream = stream.map_err(UpstreamError::connect)?;
+        let stream = connect_stream(upstream, self.connect_timeout).await?;
         let (sender, connection) = self
             .http1
             .handshake(TokioIo::new(stream))
@@ -61,6 +50,23 @@ impl Connector {
         });
         Ok((sender, task))
     }
+}
+
+/// A connection to `upstream` for a caller that frames its own exchange, such as the scraper, which reads every
+/// answer into one buffer. `limit` bounds resolving and connecting together.
+pub async fn connect_stream(upstream: &Upstream, limit: Duration) -> Result<TcpStream, UpstreamError> {
+    let deadline = Instant::now() + limit;
+    let stream = match upstream.host() {
+        Host::Address(address) => {
+            let address = SocketAddr::new(*address, upstream.port());
+            try_each(&[address], deadline).await
+        }
+        Host::Name(name) => {
+            let addresses = resolve(name, upstream.port(), limit).await?;
+            try_each(&addresses, deadline).await
+        }
+    };
+    stream.map_err(UpstreamError::connect)
 }
 
 async fn resolve(name: &str, port: u16, limit: Duration) -> Result<Vec<SocketAddr>, UpstreamError> {
