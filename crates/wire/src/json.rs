@@ -13,6 +13,18 @@ pub const NESTING_MAX: u32 = 128;
 /// Bytes that are tried one by one before the vectorised search, whose call costs more than a short run.
 const NEAR_BYTES: usize = 8;
 
+/// Which bytes make an escape with the backslash before them, except `u`.
+static SHORT_ESCAPE: [bool; 256] = {
+    let mut table = [false; 256];
+    let bytes = b"\"\\/bfnrt";
+    let mut at = 0;
+    while at < bytes.len() {
+        table[bytes[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
 /// What is wrong with a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyErrorKind {
@@ -254,58 +266,55 @@ impl<'a> Cursor<'a> {
 
     /// Walks over the string that begins here; says whether it holds escapes.
     fn string(&mut self) -> Result<bool, BodyError> {
-        self.at += 1;
-        let start = self.at;
+        let start = self.at + 1;
+        let mut at = start;
         let mut escaped = false;
-        loop {
-            self.at = next_special(self.bytes, self.at);
-            match self.bytes.get(self.at) {
-                Some(b'"') => break,
+        // Plain bytes since the last escape.
+        let mut run = 0;
+        let ended = loop {
+            match self.bytes.get(at) {
+                None => break Err(self.ended()),
+                Some(b'"') => break Ok(escaped),
                 Some(b'\\') => {
                     escaped = true;
-                    self.escape()?;
+                    run = 0;
+                    match self.bytes.get(at + 1) {
+                        Some(byte) if SHORT_ESCAPE[usize::from(*byte)] => at += 2,
+                        Some(b'u') => match self.unicode_escape(at) {
+                            Ok(end) => at = end,
+                            Err(error) => break Err(error),
+                        },
+                        Some(_) => break Err(BodyError { kind: BodyErrorKind::BadEscape, offset: at }),
+                        None => break Err(self.ended()),
+                    }
                 }
-                _ => {
-                    self.control_in(start)?;
-                    return Err(self.error(BodyErrorKind::Truncated));
+                Some(_) => {
+                    at += 1;
+                    run += 1;
+                    if run == NEAR_BYTES {
+                        let rest = &self.bytes[at..];
+                        at += memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+                        run = 0;
+                    }
                 }
             }
-        }
-        self.control_in(start)?;
-        self.at += 1;
-        Ok(escaped)
-    }
-
-    /// Refuses control characters between `start` and here.
-    fn control_in(&mut self, start: usize) -> Result<(), BodyError> {
-        let text = &self.bytes[start..self.at];
+        };
+        let text = &self.bytes[start..at.min(self.bytes.len())];
         if has_control(text) {
             self.at = start + text.iter().position(|byte| *byte < 0x20).unwrap_or_default();
             return Err(self.error(BodyErrorKind::ControlCharacter));
         }
-        Ok(())
+        self.at = at + 1;
+        ended
     }
 
-    /// Walks over the escape that begins here.
-    fn escape(&mut self) -> Result<(), BodyError> {
-        match self.bytes.get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                self.at += 2;
-                Ok(())
-            }
-            Some(b'u') => {
-                for at in self.at + 2..self.at + 6 {
-                    match self.bytes.get(at) {
-                        Some(byte) if byte.is_ascii_hexdigit() => {}
-                        Some(_) => return Err(self.error(BodyErrorKind::BadEscape)),
-                        None => return Err(self.ended()),
-                    }
-                }
-                self.at += 6;
-                Ok(())
-            }
-            Some(_) => Err(self.error(BodyErrorKind::BadEscape)),
-            None => Err(self.ended()),
+    /// Where the escape ends that begins at `at` with `\u`.
+    fn unicode_escape(&self, at: usize) -> Result<usize, BodyError> {
+        let rest = &self.bytes[at + 2..];
+        match rest.first_chunk::<4>() {
+            Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => Ok(at + 6),
+            None if rest.iter().all(u8::is_ascii_hexdigit) => Err(self.ended()),
+            _ => Err(BodyError { kind: BodyErrorKind::BadEscape, offset: at }),
         }
     }
 
@@ -382,20 +391,6 @@ pub(crate) fn whole(raw: &[u8]) -> Option<u32> {
 /// Whether any byte is a control character. Without an early exit, so that it becomes vector code.
 fn has_control(bytes: &[u8]) -> bool {
     bytes.iter().fold(false, |any, byte| any | (*byte < 0x20))
-}
-
-/// Offset of the next quote or backslash from `from` on, or the end.
-fn next_special(bytes: &[u8], from: usize) -> usize {
-    let near_end = bytes.len().min(from + NEAR_BYTES);
-    for (at, byte) in bytes.iter().enumerate().take(near_end).skip(from) {
-        if matches!(byte, b'"' | b'\\') {
-            return at;
-        }
-    }
-    match memchr::memchr2(b'"', b'\\', &bytes[near_end..]) {
-        Some(found) => near_end + found,
-        None => bytes.len(),
-    }
 }
 
 #[cfg(test)]

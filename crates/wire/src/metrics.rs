@@ -9,6 +9,10 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
+use crate::metrics::lines::for_each_line;
+
+mod lines;
+
 /// The series to read: metric names, each with the slot that the caller knows it by.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -69,7 +73,7 @@ impl Wanted {
         Wanted { prefix: first[..length].to_vec(), next, families }
     }
 
-    /// The slot of `line`'s series and what follows its name, where it is wanted.
+    /// The slot of the series that `line` begins with and what follows its name, where it is wanted.
     fn find<'p>(&self, line: &'p [u8]) -> Option<(usize, &'p [u8])> {
         let next = *line.get(self.prefix.len())?;
         if !self.next[usize::from(next)] || !line.starts_with(&self.prefix) {
@@ -101,31 +105,35 @@ impl<'p> Labels<'p> {
 
 /// Calls `out` with each sample on `page` whose name is wanted, in the page's order.
 pub fn scan<'p>(page: &'p [u8], wanted: &Wanted, mut out: impl FnMut(Sample<'p>)) -> Scanned {
-    let mut scanned = Scanned::default();
-    let mut rest = page;
-    while let Some(end) = memchr(b'\n', rest) {
-        let line = &rest[..end];
-        rest = &rest[end + 1..];
-        match line.first() {
-            Some(b'#' | b'\r') | None => continue,
-            Some(b'a'..=b'z' | b'A'..=b'Z' | b'_' | b':' | b'{' | b' ' | b'\t') => {}
-            Some(_) => {
+    let whole = memchr::memrchr(b'\n', page).map_or(0, |newline| newline + 1);
+    let (page, rest) = page.split_at(whole);
+    let mut scanned = Scanned { cut: !rest.is_empty() && rest != b"# EOF", ..Scanned::default() };
+    for_each_line(page, |mut line| {
+        match line[0] {
+            b'#' | b'\n' | b'\r' => return,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | b':' | b'{' => {}
+            b' ' | b'\t' => line = after_blanks(line),
+            _ => {
                 scanned.bad_lines += 1;
-                continue;
+                return;
             }
         }
-        let line = line.trim_ascii_start();
-        let Some((slot, after_name)) = wanted.find(line) else { continue };
-        match sample(slot, after_name) {
+        let Some((slot, after_name)) = wanted.find(line) else { return };
+        let end = memchr(b'\n', after_name).unwrap_or(after_name.len());
+        match sample(slot, &after_name[..end]) {
             Some(sample) => {
                 scanned.samples += 1;
                 out(sample);
             }
             None => scanned.bad_lines += 1,
         }
-    }
-    scanned.cut = !rest.is_empty() && rest != b"# EOF";
+    });
     scanned
+}
+
+fn after_blanks(line: &[u8]) -> &[u8] {
+    let blanks = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    &line[blanks..]
 }
 
 /// Reads what follows the name: labels, value, and perhaps a timestamp and an exemplar.
