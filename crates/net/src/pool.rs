@@ -14,11 +14,11 @@ mod error;
 mod slot;
 mod upstream;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use http::header::HOST;
 use http::{Request, Response, Uri};
 use parking_lot::RwLock;

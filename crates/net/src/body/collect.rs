@@ -4,12 +4,14 @@
 //! any other is copied once into one buffer. Memory held never exceeds the bound plus one read buffer,
 //! whatever length the client announces. Must not know what status an error becomes.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::BoxError;
 
@@ -50,7 +52,8 @@ where
         return Err(too_large);
     }
     let mut body = pin!(body);
-    let Some(first) = next_data(&mut body).await? else {
+    let mut silence = Silence::default();
+    let Some(first) = next_data(&mut body, &mut silence).await? else {
         return Ok(Bytes::new());
     };
     if first.len() > max_bytes {
@@ -59,7 +62,7 @@ where
     if body.is_end_stream() {
         return Ok(first);
     }
-    let Some(second) = next_data(&mut body).await? else {
+    let Some(second) = next_data(&mut body, &mut silence).await? else {
         return Ok(first);
     };
 
@@ -78,25 +81,64 @@ where
         if body.is_end_stream() {
             break;
         }
-        next = next_data(&mut body).await?;
+        next = next_data(&mut body, &mut silence).await?;
     }
     Ok(whole.freeze())
 }
 
 /// The next chunk, skipping empty ones and trailers; `None` at the end.
-async fn next_data<B>(body: &mut Pin<&mut B>) -> Result<Option<Bytes>, CollectError>
+async fn next_data<B>(body: &mut Pin<&mut B>, silence: &mut Silence) -> Result<Option<Bytes>, CollectError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
     loop {
-        let frame = poll_fn(|cx| body.as_mut().poll_frame(cx));
-        let frame = tokio::time::timeout(STALL_TIMEOUT, frame).await.map_err(|_| CollectError::Stalled)?;
-        match frame.map(|read| read.map(Frame::into_data)) {
+        let frame = poll_fn(|cx| match body.as_mut().poll_frame(cx) {
+            Poll::Ready(frame) => {
+                silence.broken = true;
+                Poll::Ready(Ok(frame))
+            }
+            Poll::Pending => silence.poll_too_long(cx).map(|()| Err(CollectError::Stalled)),
+        });
+        match frame.await?.map(|read| read.map(Frame::into_data)) {
             None => return Ok(None),
             Some(Err(error)) => return Err(CollectError::Read(error.into())),
             Some(Ok(Ok(data))) if !data.is_empty() => return Ok(Some(data)),
             Some(Ok(_)) => {}
         }
+    }
+}
+
+/// Notices a sender that stays silent for [`STALL_TIMEOUT`].
+///
+/// Most bodies are there in full, only hyper's connection has not been asked for them yet. So the first wait
+/// just looks again, and there is at most one timer per body, which looks back when it fires instead of
+/// being set anew for each chunk.
+#[derive(Default)]
+struct Silence {
+    looked_again: bool,
+    /// Something came since the timer was set.
+    broken: bool,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Silence {
+    fn poll_too_long(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.looked_again {
+            self.looked_again = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let timer = self.timer.get_or_insert_with(|| {
+            self.broken = false;
+            Box::pin(sleep(STALL_TIMEOUT))
+        });
+        while timer.as_mut().poll(cx).is_ready() {
+            if !std::mem::take(&mut self.broken) {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(Instant::now() + STALL_TIMEOUT);
+        }
+        Poll::Pending
     }
 }

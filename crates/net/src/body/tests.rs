@@ -55,6 +55,18 @@ async fn a_body_that_falls_silent_is_given_up() {
     drop(feed);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_slow_but_never_silent_is_read() {
+    let (feed, body) = fed_body();
+    tokio::spawn(async move {
+        for _ in 0..10 {
+            tokio::time::sleep(std::time::Duration::from_secs(50)).await;
+            feed.send(Frame::data("x".into())).unwrap();
+        }
+    });
+    assert_eq!(collect_bounded(body, 100).await.unwrap().len(), 10);
+}
+
 /// Writes down what it sees.
 #[derive(Clone, Default)]
 struct Notes(Arc<Mutex<(Vec<Bytes>, Vec<BodyEnd>)>>);
