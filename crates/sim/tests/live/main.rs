@@ -1,0 +1,4 @@
+//! Simulated servers on loopback, asked by a plain client.
+
+mod client;
+mod streaming;
