@@ -123,16 +123,17 @@ impl UpstreamPool {
     ///
     /// # Errors
     /// [`UpstreamError::processed`] says whether the endpoint can have seen the request.
-    pub async fn send<B>(
+    pub fn send<B>(
         &self,
         upstream: &Upstream,
         request: Request<B>,
-    ) -> Result<Response<PooledBody>, UpstreamError>
+    ) -> impl Future<Output = Result<Response<PooledBody>, UpstreamError>>
     where
         B: Into<UpstreamBody>,
     {
+        // No future around the future: requests are large to move.
         let request = prepare(upstream, request.map(Into::into));
-        self.inner.send(upstream, request).await
+        self.inner.send(upstream, request)
     }
 
     /// Closes the idle connections to `authority`; those in use are closed when their exchange ends.
@@ -179,7 +180,8 @@ impl Pool {
                 },
             }
         }
-        let mut lease = self.connect(upstream, &slot).await?;
+        // Boxed: rare, and it would double what every request's future takes.
+        let mut lease = Box::pin(self.connect(upstream, &slot)).await?;
         match lease.send(request).await {
             Ok(response) => Ok(PooledBody::attach(response, lease, streaming)),
             Err(failure) if failure.message().is_some() => Err(UpstreamError::never_written(failure.error())),

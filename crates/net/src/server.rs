@@ -2,7 +2,8 @@
 //!
 //! Takes connections from [`crate::listener`], detects the protocol by the client's first bytes and drives
 //! hyper; a request ends up in the `Service` that the front made for its connection. When the client goes
-//! away, the service's future is dropped at once, also while it waits for an answer.
+//! away, the service's future is dropped at once, also while it waits for an answer. An h1 client that
+//! closes only its sending side counts as gone too: the two cannot be told apart before we write.
 //!
 //! There is no timer per request or connection: a connection notes what it is doing in a few atomics, and
 //! one sweep a tick finds those that overstay ([`ServerLimits`]) and wakes them with a verdict.
