@@ -127,7 +127,8 @@ mod tests {
     #[test]
     fn each_mistake_has_its_own_error() {
         use AddressError as E;
-        let cases: [(&str, fn(String) -> E); 17] = [
+        type Mistake = (&'static str, fn(String) -> E);
+        let cases: [Mistake; 17] = [
             ("https://host:8000", E::Https),
             ("ftp://host", E::Scheme),
             ("://host", E::Scheme),

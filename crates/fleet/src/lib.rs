@@ -14,6 +14,8 @@ mod models_poll;
 mod pace;
 mod page_source;
 mod scrape;
+#[cfg(test)]
+mod testing;
 
 pub use address::{AddressError, parse_address};
 pub use engines::{Engine, PageReader};
