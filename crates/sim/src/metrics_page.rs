@@ -170,6 +170,3 @@ impl Sink for Values {
 fn escape_label(value: &str) -> String {
     value.replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"")
 }
-
-#[cfg(test)]
-mod tests;

@@ -53,13 +53,22 @@ pub(crate) struct EventStream {
     over: bool,
     /// A fault: events after which the connection breaks.
     events_left: Option<u32>,
+    breaking: bool,
 }
 
 impl EventStream {
     /// A stream of `answers`; with `break_after`, the connection breaks after so many token events.
     pub(crate) fn new(answers: Answers, script: Script, break_after: Option<u32>) -> EventStream {
         let sent = vec![0; answers.answers.len()];
-        EventStream { answers, script, sent, opened: false, over: false, events_left: break_after }
+        EventStream {
+            answers,
+            script,
+            sent,
+            opened: false,
+            over: false,
+            events_left: break_after,
+            breaking: false,
+        }
     }
 
     /// Writes what there is of choice `index`. Says whether the choice is through.
@@ -99,6 +108,18 @@ impl EventStream {
         Ok(to == answer.output_tokens)
     }
 
+    /// Breaks the connection, but not before what was written has been sent: an error makes hyper drop that, so
+    /// it gets one turn without news first.
+    fn break_off(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if !self.breaking {
+            self.breaking = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.over = true;
+        Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())))
+    }
+
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if self.over {
             return Poll::Ready(None);
@@ -115,8 +136,7 @@ impl EventStream {
             }
         }
         if out.is_empty() && self.events_left == Some(0) {
-            self.over = true;
-            return Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())));
+            return self.break_off(cx);
         }
         if through {
             self.over = true;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::completions::{check_stream_options, last_event_end, stream_end, whole_usage};
 use super::error::{Kind, field_count, parse};
-use super::fields::Content;
+use super::fields::{Content, Prompts};
 use super::generate::{Answers, Sampling, StreamOptions, finish_word, generate, text_of};
 use super::{ApiError, Reply, events, json, quoted, request_id};
 use crate::server::Sim;
@@ -65,7 +65,7 @@ pub(crate) async fn serve(sim: &Sim, head: &HeaderMap, body: &Bytes) -> Result<R
         stream,
         default_max_tokens: None,
     };
-    let answers = generate(sim, &target, &[prompt], &sampling)?;
+    let answers = generate(sim, &target, &Prompts::text(prompt), &sampling)?;
     let said =
         Said { id: format!("chatcmpl-{}", request_id(head)), created: sim.created(), model: target.name };
     if stream {

@@ -44,11 +44,11 @@ pub(crate) async fn serve(sim: &Sim, head: &HeaderMap, body: &Bytes) -> Result<R
     let stream = request.stream.unwrap_or(false);
     check_stream_options(stream, request.stream_options.is_some())?;
     let target = sim.target(request.model.as_deref())?;
-    let Prompts(prompts) = request.prompt.ok_or_else(no_prompt)?;
-    if prompts.is_empty() {
+    let prompts = request.prompt.ok_or_else(no_prompt)?;
+    if prompts.list.is_empty() {
         return Err(ApiError::bad_request("You must pass at least one prompt"));
     }
-    if prompts.iter().any(Vec::is_empty) {
+    if prompts.list.iter().any(Vec::is_empty) {
         return Err(no_prompt());
     }
     let sampling = Sampling {

@@ -34,7 +34,8 @@ struct EmbeddingRequest {
 /// Answers an embedding request.
 pub(crate) async fn serve(sim: &Sim, head: &HeaderMap, body: &Bytes) -> Result<Reply, ApiError> {
     let request: EmbeddingRequest = parse(head, body, FIELDS)?;
-    let Prompts(inputs) = request.input.ok_or_else(|| ApiError::missing("input", field_count(body)))?;
+    let Prompts { list: inputs, ids } =
+        request.input.ok_or_else(|| ApiError::missing("input", field_count(body)))?;
     let target = sim.target(request.model.as_deref())?;
     if inputs.is_empty() || inputs.len() > INPUTS_MAX {
         return Err(ApiError::bad_request(format!(
@@ -51,7 +52,7 @@ pub(crate) async fn serve(sim: &Sim, head: &HeaderMap, body: &Bytes) -> Result<R
     let mut answers = Vec::with_capacity(inputs.len());
     let mut prompt_tokens = 0;
     for input in &inputs {
-        check_prompt(sim, text::count(input))?;
+        check_prompt(sim, text::count(input), ids)?;
         let prompt = Prompt::from_bytes(input, salt);
         prompt_tokens += prompt.tokens();
         answers.push(sim.driver.submit(Order {

@@ -8,7 +8,19 @@ use crate::text;
 
 /// `prompt` and `input`: a text, texts, token ids, or lists of token ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Prompts(pub(crate) Vec<Vec<u8>>);
+pub(crate) struct Prompts {
+    /// Each as the bytes of its tokens.
+    pub(crate) list: Vec<Vec<u8>>,
+    /// Whether they came as token ids.
+    pub(crate) ids: bool,
+}
+
+impl Prompts {
+    /// One text.
+    pub(crate) fn text(prompt: Vec<u8>) -> Prompts {
+        Prompts { list: vec![prompt], ids: false }
+    }
+}
 
 impl<'de> Deserialize<'de> for Prompts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Prompts, D::Error> {
@@ -26,25 +38,30 @@ impl<'de> Visitor<'de> for PromptsVisitor {
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Prompts, E> {
-        Ok(Prompts(vec![value.as_bytes().to_vec()]))
+        Ok(Prompts::text(value.as_bytes().to_vec()))
     }
 
     fn visit_string<E: Error>(self, value: String) -> Result<Prompts, E> {
-        Ok(Prompts(vec![value.into_bytes()]))
+        Ok(Prompts::text(value.into_bytes()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Prompts, A::Error> {
         let mut prompts = Vec::new();
         let mut ids = Vec::new();
+        let mut lists_of_ids = false;
         while let Some(item) = items.next_element::<Item>()? {
             match item {
-                Item::Prompt(prompt) => prompts.push(prompt),
+                Item::Text(text) => prompts.push(text),
+                Item::Ids(ids) => {
+                    lists_of_ids = true;
+                    prompts.push(text::detokenize(&ids));
+                }
                 Item::Id(id) => ids.push(id),
             }
         }
         match (prompts.is_empty(), ids.is_empty()) {
-            (true, false) => Ok(Prompts(vec![text::detokenize(&ids)])),
-            (_, true) => Ok(Prompts(prompts)),
+            (true, false) => Ok(Prompts { list: vec![text::detokenize(&ids)], ids: true }),
+            (_, true) => Ok(Prompts { list: prompts, ids: lists_of_ids }),
             (false, false) => Err(A::Error::custom("token ids beside other prompts")),
         }
     }
@@ -52,7 +69,8 @@ impl<'de> Visitor<'de> for PromptsVisitor {
 
 /// One element of a prompt list.
 enum Item {
-    Prompt(Vec<u8>),
+    Text(Vec<u8>),
+    Ids(Vec<u32>),
     Id(u32),
 }
 
@@ -72,7 +90,7 @@ impl<'de> Visitor<'de> for ItemVisitor {
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Item, E> {
-        Ok(Item::Prompt(value.as_bytes().to_vec()))
+        Ok(Item::Text(value.as_bytes().to_vec()))
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Item, E> {
@@ -84,7 +102,7 @@ impl<'de> Visitor<'de> for ItemVisitor {
         while let Some(id) = items.next_element::<u32>()? {
             ids.push(id);
         }
-        Ok(Item::Prompt(text::detokenize(&ids)))
+        Ok(Item::Ids(ids))
     }
 }
 
@@ -170,7 +188,7 @@ mod tests {
     use super::*;
 
     fn prompts(json: &str) -> Option<Vec<Vec<u8>>> {
-        serde_json::from_str::<Prompts>(json).ok().map(|prompts| prompts.0)
+        serde_json::from_str::<Prompts>(json).ok().map(|prompts| prompts.list)
     }
 
     #[test]

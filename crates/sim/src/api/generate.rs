@@ -8,6 +8,7 @@ use roadstead_engine::{AdapterId, FinishReason, Prompt, output_token, salt};
 use serde::Deserialize;
 
 use super::ApiError;
+use super::fields::Prompts;
 use crate::driver::{Answer, Order};
 use crate::server::Sim;
 use crate::text;
@@ -69,7 +70,7 @@ impl Answers {
 pub(crate) fn generate(
     sim: &Sim,
     target: &Target,
-    prompts: &[Vec<u8>],
+    prompts: &Prompts,
     sampling: &Sampling,
 ) -> Result<Answers, ApiError> {
     let n = sampling.n.unwrap_or(1);
@@ -77,15 +78,16 @@ pub(crate) fn generate(
         return Err(ApiError::bad_request(format!("n must be at least 1, got {n}.")));
     }
     let n = usize::try_from(n).unwrap_or(usize::MAX);
-    if n.saturating_mul(prompts.len()) > CHOICES_MAX {
+    if n.saturating_mul(prompts.list.len()) > CHOICES_MAX {
         return Err(ApiError::bad_request(format!(
             "at most {CHOICES_MAX} answers, got {n} for each prompt."
         )));
     }
     let salt = salt(target.adapter.map(|_| target.name.as_str()), None);
-    let mut answers = Vec::with_capacity(n * prompts.len());
+    let mut answers = Vec::with_capacity(n * prompts.list.len());
     let mut prompt_tokens = 0;
-    for bytes in prompts {
+    for bytes in &prompts.list {
+        check_prompt(sim, text::count(bytes), prompts.ids)?;
         let limit = limit(sim, text::count(bytes), sampling)?;
         let prompt = Prompt::from_bytes(bytes, salt);
         prompt_tokens += prompt.tokens();
@@ -130,31 +132,29 @@ pub(crate) fn finish_word(finish: FinishReason) -> &'static str {
     }
 }
 
-/// A prompt that is too long for the model. Texts are only tokenised as far as needed, hence "at least".
-pub(crate) fn check_prompt(sim: &Sim, prompt_tokens: u32) -> Result<(), ApiError> {
+/// A prompt must fit into the model's length. Texts are tokenised only as far as that takes, hence "at least".
+pub(crate) fn check_prompt(sim: &Sim, prompt_tokens: u32, ids: bool) -> Result<(), ApiError> {
     let max = sim.max_model_len;
     if prompt_tokens <= max {
         return Ok(());
     }
+    let (qualifier, tokens) = if ids { ("", prompt_tokens) } else { ("at least ", max + 1) };
     let message = format!(
-        "This model's maximum context length is {max} tokens. However, your prompt contains {prompt_tokens} input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input prompt."
+        "This model's maximum context length is {max} tokens. However, your prompt contains {qualifier}{tokens} input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input prompt."
     );
-    Err(ApiError::bad_parameter(&message, "input_tokens", prompt_tokens))
+    Err(ApiError::bad_parameter(&message, "input_tokens", tokens))
 }
 
 /// Most tokens that the answer may have. A limit beyond what the model's length leaves is lowered to it.
 fn limit(sim: &Sim, prompt_tokens: u32, sampling: &Sampling) -> Result<u32, ApiError> {
     let max = sim.max_model_len;
-    if let Some(asked) = sampling.max_tokens {
-        if asked > i64::from(max) {
-            let message = format!(
-                "max_tokens={asked} cannot be greater than max_model_len={max}. Please request fewer output tokens."
-            );
-            return Err(ApiError::bad_parameter(&message, "max_tokens", asked));
-        }
+    if let Some(asked) = sampling.max_tokens.filter(|asked| *asked > i64::from(max)) {
+        let message = format!(
+            "max_tokens={asked} cannot be greater than max_model_len={max}. Please request fewer output tokens."
+        );
+        return Err(ApiError::bad_parameter(&message, "max_tokens", asked));
     }
-    check_prompt(sim, prompt_tokens)?;
-    let left = i64::from(max - prompt_tokens);
+    let left = i64::from(max.saturating_sub(prompt_tokens));
     let asked = sampling.max_tokens.or(sampling.default_max_tokens.map(i64::from));
     let limit = asked.map_or(left, |asked| asked.min(left));
     if limit < 1 {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::chat::Message;
 use super::error::{Kind, field_count, parse};
-use super::fields::Content;
+use super::fields::{Content, Prompts};
 use super::generate::{Answers, Sampling, generate, text_of};
 use super::{ApiError, Reply, events, json, quoted, request_id};
 use crate::server::Sim;
@@ -65,7 +65,7 @@ async fn answer(
         stream,
         ..Sampling::default()
     };
-    let answers = generate(sim, &target, &[conversation.into_prompt()], &sampling)?;
+    let answers = generate(sim, &target, &Prompts::text(conversation.into_prompt()), &sampling)?;
     let (id, model) = (quoted(&format!("chatcmpl-{}", request_id(head))), quoted(&target.name));
     if stream {
         let script = script(&answers, &id, &model);

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::chat::Message;
 use super::error::{Kind, field_count, parse};
+use super::fields::Prompts;
 use super::generate::{Answers, Sampling, generate, text_of};
 use super::{ApiError, Reply, events, json, quoted, random_id, request_id};
 use crate::driver::Answer;
@@ -53,7 +54,7 @@ pub(crate) async fn serve(sim: &Sim, head: &HeaderMap, body: &Bytes) -> Result<R
         stream,
         ..Sampling::default()
     };
-    let answers = generate(sim, &target, &[prompt_of(&request, input)], &sampling)?;
+    let answers = generate(sim, &target, &Prompts::text(prompt_of(&request, input)), &sampling)?;
     let said = Said {
         id: quoted(&format!("resp_{}", request_id(head))),
         message: quoted(&format!("msg_{}", random_id())),

@@ -46,7 +46,7 @@ fn write_other(out: &mut Vec<u8>, value: f64) {
     let magnitude = value.abs();
     let start = out.len();
     // Writing into a Vec cannot fail.
-    if magnitude >= REPR_EXPONENT_FROM || magnitude < REPR_EXPONENT_BELOW {
+    if !(REPR_EXPONENT_BELOW..REPR_EXPONENT_FROM).contains(&magnitude) {
         let shortest = format!("{value:e}");
         let (mantissa, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
         let (sign, digits) = match exponent.strip_prefix('-') {

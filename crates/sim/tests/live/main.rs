@@ -1,4 +1,10 @@
-//! Simulated servers on loopback, asked by a plain client.
+//! Simulated servers on loopback, asked by a plain client; captured answers of a real server stand beside theirs.
 
+mod adapters;
+mod answers;
 mod client;
+mod errors;
+mod faults;
+mod metrics;
+mod shape;
 mod streaming;
