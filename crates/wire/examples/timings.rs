@@ -8,8 +8,8 @@ use roadstead_wire::metrics::{Wanted, scan};
 use roadstead_wire::openai::{Api, block_hashes, hash_seed, scan_request};
 use roadstead_wire::sse::EventScanner;
 
-const ROUNDS: usize = 40;
-const ROUND: Duration = Duration::from_millis(5);
+const ROUNDS: usize = 200;
+const ROUND: Duration = Duration::from_millis(1);
 const PAGE: &[u8] = include_bytes!("../tests/fixtures/metrics-after.txt");
 const CHUNK: &[u8] = b"data: {\"id\":\"chatcmpl-98419f151371467d\",\"object\":\"chat.completion.chunk\",\
     \"created\":1795373233,\"model\":\"sql-lora\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" slit\"},\

@@ -44,6 +44,17 @@ pub const VIDEO_RESOLUTION: HeaderName = HeaderName::from_static("x-llm-d-video-
 /// Why a request was dropped; on our refusals.
 pub const DROPPED_REASON: HeaderName = HeaderName::from_static("x-llm-d-request-dropped-reason");
 
+/// The endpoint that computes the prompt; for a disaggregation sidecar.
+pub const PREFILLER_HOST_PORT: HeaderName = HeaderName::from_static("x-prefiller-host-port");
+/// The endpoints that encode images; for a disaggregation sidecar.
+pub const ENCODER_HOSTS_PORTS: HeaderName = HeaderName::from_static("x-encoder-hosts-ports");
+/// Where to pull cached blocks from.
+pub const KV_CACHE_SOURCE_HOST_PORT: HeaderName = HeaderName::from_static("x-kv-cache-source-host-port");
+/// The data-parallel rank to use, by its address; deprecated.
+pub const DATA_PARALLEL_HOST_PORT: HeaderName = HeaderName::from_static("x-data-parallel-host-port");
+/// The data-parallel rank to use.
+pub const DATA_PARALLEL_RANK: HeaderName = HeaderName::from_static("x-data-parallel-rank");
+
 /// `1` on a request asks for the reasons of the pick; they come back under the same name.
 pub const EXPLAIN: HeaderName = HeaderName::from_static("x-roadstead-explain");
 /// Identifies a request in logs on both sides.
@@ -69,9 +80,10 @@ pub const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 /// Hop-by-hop, never standardised.
 pub const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Removed from a client's request before it goes to an endpoint. They steer gateways, so no client may make
-/// an endpoint, or a gateway behind us, believe them.
-pub const CONTROL: [HeaderName; 17] = [
+/// Removed from a client's request before it goes to an endpoint. They steer gateways and sidecars, so no client
+/// may make an endpoint, or a gateway behind us, believe them. Beside upstream's list these are the headers that
+/// would let a client choose where parts of its request are computed.
+pub const CONTROL: [HeaderName; 22] = [
     DESTINATION_ENDPOINT,
     DESTINATION_ENDPOINT_SERVED,
     DESTINATION_ENDPOINT_SUBSET,
@@ -89,6 +101,11 @@ pub const CONTROL: [HeaderName; 17] = [
     VIDEO_DURATION_SECONDS,
     VIDEO_RESOLUTION,
     DROPPED_REASON,
+    PREFILLER_HOST_PORT,
+    ENCODER_HOSTS_PORTS,
+    KV_CACHE_SOURCE_HOST_PORT,
+    DATA_PARALLEL_HOST_PORT,
+    DATA_PARALLEL_RANK,
 ];
 
 /// Meant for one connection and never forwarded (RFC 9110 §7.6.1), beside those that `connection` names.

@@ -110,28 +110,33 @@ impl<'a> Cursor<'a> {
     ) -> Result<(), BodyError> {
         self.open(b'{', "an object")?;
         if self.need()? == b'}' {
-            return self.close();
+            self.close();
+            return Ok(());
         }
         loop {
-            let key = self.key()?;
+            let (raw, escaped) = self.key()?;
+            let key = if escaped { unescape_key(raw) } else { Cow::Borrowed(&raw[1..raw.len() - 1]) };
             self.need()?;
             let start = self.at;
             self.skip_value()?;
             each(key, start..self.at);
             match self.need()? {
                 b',' => self.at += 1,
-                b'}' => return self.close(),
+                b'}' => break,
                 _ => return Err(self.expected("',' or '}'")),
             }
             self.need()?;
         }
+        self.close();
+        Ok(())
     }
 
     /// Walks the elements of the array that begins here: the range of each. Stops behind the closing bracket.
     pub(crate) fn elements(&mut self, mut each: impl FnMut(Range<usize>)) -> Result<(), BodyError> {
         self.open(b'[', "an array")?;
         if self.need()? == b']' {
-            return self.close();
+            self.close();
+            return Ok(());
         }
         loop {
             self.need()?;
@@ -140,10 +145,12 @@ impl<'a> Cursor<'a> {
             each(start..self.at);
             match self.need()? {
                 b',' => self.at += 1,
-                b']' => return self.close(),
+                b']' => break,
                 _ => return Err(self.expected("',' or ']'")),
             }
         }
+        self.close();
+        Ok(())
     }
 
     /// Walks over the value that begins here, whatever it is.
@@ -189,7 +196,7 @@ impl<'a> Cursor<'a> {
                     _ if in_object => return Err(self.expected("',' or '}'")),
                     _ => return Err(self.expected("',' or ']'")),
                 }
-                self.close()?;
+                self.close();
                 objects >>= 1;
             }
             return Ok(());
@@ -236,14 +243,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes a closing brace or bracket.
-    fn close(&mut self) -> Result<(), BodyError> {
+    fn close(&mut self) {
         self.at += 1;
         self.depth -= 1;
-        Ok(())
     }
 
-    /// Takes a member's key and its colon.
-    fn key(&mut self) -> Result<Cow<'a, [u8]>, BodyError> {
+    /// Takes a member's key and its colon: the key with its quotes, and whether it holds escapes.
+    fn key(&mut self) -> Result<(&'a [u8], bool), BodyError> {
         if self.bytes.get(self.at) != Some(&b'"') {
             return Err(self.expected("a string as key"));
         }
@@ -254,14 +260,7 @@ impl<'a> Cursor<'a> {
             return Err(self.expected("':'"));
         }
         self.at += 1;
-        if !escaped {
-            return Ok(Cow::Borrowed(&raw[1..raw.len() - 1]));
-        }
-        // A key that cannot be decoded (a lone surrogate) is none that we look for: its raw form will do.
-        Ok(match serde_json::from_slice::<String>(raw) {
-            Ok(key) => Cow::Owned(key.into_bytes()),
-            Err(_) => Cow::Borrowed(raw),
-        })
+        Ok((raw, escaped))
     }
 
     /// Walks over the string that begins here; says whether it holds escapes.
@@ -299,7 +298,7 @@ impl<'a> Cursor<'a> {
                 }
             }
         };
-        let text = &self.bytes[start..at.min(self.bytes.len())];
+        let text = &self.bytes[start..at];
         if has_control(text) {
             self.at = start + text.iter().position(|byte| *byte < 0x20).unwrap_or_default();
             return Err(self.error(BodyErrorKind::ControlCharacter));
@@ -386,6 +385,15 @@ pub(crate) fn whole(raw: &[u8]) -> Option<u32> {
     }
     let add = |sum: u32, digit: &u8| sum.saturating_mul(10).saturating_add(u32::from(digit - b'0'));
     Some(raw.iter().fold(0, add))
+}
+
+/// What the key `raw` says. One that cannot be decoded (a lone surrogate) is none that anybody looks for: its raw
+/// form will do.
+fn unescape_key(raw: &[u8]) -> Cow<'_, [u8]> {
+    match serde_json::from_slice::<String>(raw) {
+        Ok(key) => Cow::Owned(key.into_bytes()),
+        Err(_) => Cow::Borrowed(raw),
+    }
 }
 
 /// Whether any byte is a control character. Without an early exit, so that it becomes vector code.

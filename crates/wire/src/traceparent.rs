@@ -43,7 +43,8 @@ impl TraceContext {
     }
 
     /// The context for the next hop: the incoming trace where there is a valid one, else a new one, not
-    /// sampled. `trace` and `span` are random; a zero is replaced.
+    /// sampled, with which an incoming `tracestate` must not go on (§4.2). `trace` and `span` are random; a zero
+    /// is replaced.
     pub fn next_hop(incoming: Option<&[u8]>, trace: u128, span: u64) -> TraceContext {
         let span_id = span.max(1);
         match incoming.and_then(TraceContext::parse) {
