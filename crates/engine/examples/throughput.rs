@@ -1,8 +1,8 @@
-//! How fast the engine simulates: replica-seconds per second of one core, Llama-2-7B on H100, ShareGPT lengths.
+//! How fast the engine simulates: replica-seconds per CPU second, Llama-2-7B on H100, ShareGPT lengths.
 //!
 //! `cargo run --release -p roadstead-engine --example throughput -- [requests per second and replica] [virtual seconds]`
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use roadstead_engine::{Engine, EngineConfig, Job, Output, Preset, Prompt, TokenOutputs};
 
@@ -31,7 +31,7 @@ fn run(rate: f64, seconds: f64, prefix_caching: bool, token_outputs: TokenOutput
     let mut rng = fastrand::Rng::with_seed(1);
     let mut out: Vec<Output> = Vec::new();
     let (mut tokens, mut steps, mut running, mut preemptions) = (0, 0, 0.0, 0);
-    let started = Instant::now();
+    let started = cpu_seconds();
     for seed in 0..REPLICAS as u64 {
         let config = EngineConfig { prefix_caching, token_outputs, seed, ..EngineConfig::new(preset) };
         let mut engine = Engine::new(config);
@@ -56,15 +56,22 @@ fn run(rate: f64, seconds: f64, prefix_caching: bool, token_outputs: TokenOutput
         steps += counters.steps;
         preemptions += counters.preemptions;
     }
-    let wall = started.elapsed().as_secs_f64();
+    let spent = cpu_seconds() - started;
     println!(
         "prefix caching {prefix_caching:5}, reports {token_outputs:?}: {:6.0} replica-s/s, {:.2} M steps/s, {:.0} M tokens/s, \
          {:.1} running on average, {preemptions} preemptions",
-        REPLICAS as f64 * seconds / wall,
-        steps as f64 / wall / 1e6,
-        tokens as f64 / wall / 1e6,
+        REPLICAS as f64 * seconds / spent,
+        steps as f64 / spent / 1e6,
+        tokens as f64 / spent / 1e6,
         running / (REPLICAS as f64 * seconds * rate),
     );
+}
+
+/// CPU time of this thread so far, so that other load on the machine does not count (Linux).
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    let on_cpu_ns = stat.split(' ').next().expect("three numbers");
+    on_cpu_ns.parse::<f64>().expect("nanoseconds") / 1e9
 }
 
 /// The length at this share of the distribution, between knots on a logarithmic scale.

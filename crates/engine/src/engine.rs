@@ -20,6 +20,9 @@ use crate::step::StepShape;
 /// Waiting jobs of an engine that has no configured bound.
 const QUEUED_REQUESTS_MAX: u32 = 1 << 20;
 
+/// Largest step, in tokens, whose matrix-product time is remembered.
+const GEMM_TOKENS_MAX: u32 = 512;
+
 /// One simulated model server.
 #[derive(Clone, Debug)]
 pub struct Engine {
@@ -57,8 +60,8 @@ pub struct Engine {
     loading_until: u64,
     /// Adapter loads that the step being scheduled waits for.
     pub(crate) stall: Duration,
-    /// The last step size and its matrix-product time in ms.
-    last_gemm: (u32, f64),
+    /// Matrix-product times in ms by tokens of the step, up to `GEMM_TOKENS_MAX`; NaN where not yet needed.
+    gemm_ms: Vec<f64>,
     /// Scratch: blocks found for the job being admitted.
     pub(crate) found: Vec<u32>,
     /// Scratch: jobs that end with this step.
@@ -108,7 +111,7 @@ impl Engine {
             in_step: false,
             loading_until: 0,
             stall: Duration::ZERO,
-            last_gemm: (u32::MAX, 0.0),
+            gemm_ms: Vec::new(),
             found: Vec::new(),
             ending: Vec::new(),
             config,
@@ -308,11 +311,25 @@ impl Engine {
             context_tokens: self.context_tokens + u64::from(self.decodes),
             prefill_pairs: self.prefills.iter().map(pairs).sum(),
         };
-        if self.last_gemm.0 != tokens {
-            self.last_gemm = (tokens, self.config.step.gemm_ms(tokens));
-        }
         self.iteration_tokens.observe(tokens);
-        (self.noise.apply(self.config.step.step_ms(&shape, self.last_gemm.1)) * 1e6) as u64
+        let gemm_ms = self.gemm_ms(tokens);
+        let step_ms = self.config.step.step_ms(&shape, gemm_ms);
+        (self.noise.apply(step_ms) * 1e6) as u64
+    }
+
+    /// The step law's dearest part, remembered for the small steps, which are nearly all.
+    fn gemm_ms(&mut self, tokens: u32) -> f64 {
+        if tokens > GEMM_TOKENS_MAX {
+            return self.config.step.gemm_ms(tokens);
+        }
+        let at = tokens as usize;
+        if at >= self.gemm_ms.len() {
+            self.gemm_ms.resize(at + 1, f64::NAN);
+        }
+        if self.gemm_ms[at].is_nan() {
+            self.gemm_ms[at] = self.config.step.gemm_ms(tokens);
+        }
+        self.gemm_ms[at]
     }
 }
 
