@@ -28,7 +28,7 @@ fn get(arguments: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
     command
         .env("DEBIAN_FRONTEND", "noninteractive")
-        .args(["-q", "-y", "--no-install-recommends"])
+        .args(["-qq", "-y", "-o", "Dpkg::Use-Pty=0", "--no-install-recommends"])
         .args(arguments);
     command
 }
