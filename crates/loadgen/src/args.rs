@@ -44,7 +44,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "JSON")]
     pub extra_body: Option<String>,
 
-    /// Requests per second, or with --sessions none. Default: 10.
+    /// Requests per second. Default: 10.
     #[arg(long, value_name = "RATES", value_delimiter = ',', conflicts_with_all = ["concurrency", "sessions"])]
     pub rate: Vec<f64>,
     /// Law of the arrivals: poisson or constant.
@@ -57,7 +57,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "TIME")]
     pub duration: Option<String>,
     /// Requests per row; without --duration the row lasts as long as they take.
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", conflicts_with = "sessions")]
     pub requests: Option<u64>,
     /// Beginning of each row that the summary leaves out.
     #[arg(long, value_name = "TIME", default_value = "0s")]
@@ -69,9 +69,9 @@ pub struct BenchArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 20_000)]
     pub in_flight_max: usize,
 
-    /// Prompt tokens, of four bytes each: 128, uniform:16,512, lognormal:MEAN,SD[,MIN,MAX] or sharegpt.
-    #[arg(long, value_name = "LAW", default_value = "sharegpt")]
-    pub input_tokens: String,
+    /// Prompt tokens, of four bytes each: 128, uniform:16,512, lognormal:MEAN,SD[,MIN,MAX] or sharegpt. Default: sharegpt.
+    #[arg(long, value_name = "LAW", conflicts_with_all = ["prompts", "prefix_groups", "sessions"])]
+    pub input_tokens: Option<String>,
     /// Answer tokens, in the same forms; sent as max_tokens.
     #[arg(long, value_name = "LAW", default_value = "sharegpt")]
     pub output_tokens: String,
@@ -124,7 +124,8 @@ pub struct BenchArgs {
     #[arg(long, value_name = "TIME", default_value = "810us")]
     pub lpg_send_cost: String,
 
-    /// The same seed gives the same requests at the same times, whatever the server.
+    /// The same seed gives the same requests at the same times, whatever the server. Rows of one run share no generated
+    /// text; two runs with one seed do, so give each arm of a comparison servers with empty caches.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Time limit of a request.
@@ -169,8 +170,8 @@ impl BenchArgs {
             return Err(wrong("--in-flight-max", "must be more than zero"));
         }
         Ok(Plan {
-            targets: each("--url", &self.urls, |url| Target::parse(url))?,
-            models: each("--model", &self.models, |model| Model::parse(model))?,
+            targets: each("--url", &self.urls, Target::parse)?,
+            models: each("--model", &self.models, Model::parse)?,
             api,
             stream: self.stream.unwrap_or(!self.lpg),
             ignore_eos: self.ignore_eos.unwrap_or(!self.lpg),
@@ -199,7 +200,7 @@ impl BenchArgs {
             return Err(wrong("--duration", "a row without requests"));
         }
         let load = if !self.sessions.is_empty() {
-            Load::Sessions(self.session_plan(process, duration)?)
+            Load::Sessions(Box::new(self.session_plan(process, duration)?))
         } else if !self.concurrency.is_empty() {
             let span = duration.or((self.requests.is_none()).then_some(Duration::from_secs(20)));
             let stage = |&concurrency| ClosedStage { concurrency, span, requests: self.requests };
@@ -279,7 +280,10 @@ impl BenchArgs {
             return Ok(Prompts::File(file));
         }
         let Some(groups) = self.prefix_groups else {
-            return Ok(Prompts::Law { input: input_law("--input-tokens", &self.input_tokens)?, output });
+            return Ok(Prompts::Law {
+                input: input_law("--input-tokens", self.input_tokens.as_deref().unwrap_or("sharegpt"))?,
+                output,
+            });
         };
         let prompts = self.prefix_prompts;
         if groups == 0 || prompts == 0 || groups > 1_000_000 {
@@ -348,3 +352,6 @@ fn output_law(text: &str) -> Result<LengthLaw, PlanError> {
 fn wrong(argument: &'static str, reason: impl Display) -> PlanError {
     PlanError { argument, reason: reason.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

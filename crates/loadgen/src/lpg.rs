@@ -25,7 +25,7 @@ pub(crate) async fn drive(run: Arc<StageRun>, lpg: &Lpg, stage: OpenStage) {
 fn pace(run: &Arc<StageRun>, lpg: &Lpg, stage: OpenStage, runtime: &Handle) {
     let plan = &run.context.plan;
     let mut rng = stream(plan.seed, Use::Lpg, u64::from(run.number));
-    let prompts = run.context.source.pass().unwrap_or(lpg.prompts);
+    let prompts = plan.prompts.pass().unwrap_or(lpg.prompts);
     let mut wake = run.start;
     for index in 0..stage.requests {
         if !sleep_until(wake, &run.context.stop) {

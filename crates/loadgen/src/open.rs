@@ -24,7 +24,7 @@ pub(crate) async fn drive(run: Arc<StageRun>, process: Process, stage: OpenStage
 
 fn pace(run: &Arc<StageRun>, process: Process, stage: OpenStage, runtime: &Handle) {
     let plan = &run.context.plan;
-    let mut rng = stream(plan.seed, Use::Arrivals, u64::from(run.number));
+    let mut rng = stream(run.seed, Use::Arrivals, 0);
     let times = schedule(process, stage.requests as usize, stage.span.as_nanos() as u64, &mut rng);
     for (index, at) in (0u64..).zip(times) {
         let at = Duration::from_nanos(at);

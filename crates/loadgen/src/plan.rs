@@ -80,7 +80,7 @@ pub enum Load {
         stages: Vec<ClosedStage>,
     },
     /// Multi-turn conversations.
-    Sessions(Sessions),
+    Sessions(Box<Sessions>),
     /// As the Latency Profile Generator does it.
     Lpg(Lpg),
 }

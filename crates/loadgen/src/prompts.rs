@@ -10,7 +10,7 @@ use crate::random::{Use, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// Bytes of text per token.
 pub const TOKEN_BYTES: usize = 4;
@@ -54,7 +54,7 @@ pub struct Groups {
 pub struct PromptFile {
     path: String,
     #[serde(skip)]
-    lines: Vec<Line>,
+    lines: Arc<[Line]>,
 }
 
 /// The text of a request, escaped for JSON.
@@ -122,7 +122,18 @@ impl PromptFile {
         if lines.is_empty() {
             return Err(format!("{shown}: no prompts"));
         }
-        Ok(Self { path: shown.to_string(), lines })
+        Ok(Self { path: shown.to_string(), lines: lines.into() })
+    }
+}
+
+impl Prompts {
+    /// How many requests one pass has, where there is such a number.
+    pub fn pass(&self) -> Option<u64> {
+        match self {
+            Prompts::Law { .. } => None,
+            Prompts::Groups(groups) => Some(u64::from(groups.groups) * u64::from(groups.prompts)),
+            Prompts::File(file) => Some(file.lines.len() as u64),
+        }
     }
 }
 
@@ -140,15 +151,6 @@ impl PromptSource {
             _ => Vec::new(),
         };
         Self { prompts, api, seed, weights, group_texts }
-    }
-
-    /// How many requests one pass has, where there is such a number.
-    pub fn pass(&self) -> Option<u64> {
-        match &self.prompts {
-            Prompts::Law { .. } => None,
-            Prompts::Groups(groups) => Some(u64::from(groups.groups) * u64::from(groups.prompts)),
-            Prompts::File(file) => Some(file.lines.len() as u64),
-        }
     }
 
     /// Request `index`.

@@ -21,6 +21,11 @@ pub(crate) fn stream(seed: u64, what: Use, index: u64) -> fastrand::Rng {
     fastrand::Rng::with_seed(mix(mix(mix(seed) ^ what as u64) ^ index))
 }
 
+/// The seed of stage `stage` of a run: rows of one run share no text, or the caches that one fills would help the next.
+pub(crate) fn stage_seed(seed: u64, stage: u32) -> u64 {
+    if stage == 0 { seed } else { mix(mix(seed) ^ (u64::from(stage) << 32)) }
+}
+
 /// An exponential draw with mean 1.
 pub(crate) fn exponential(rng: &mut fastrand::Rng) -> f64 {
     -(1.0 - rng.f64()).ln()

@@ -7,7 +7,6 @@
 mod table;
 
 use crate::plan::{Load, Plan};
-use crate::prompts::PromptSource;
 use crate::record::{ErrorClass, Record};
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -189,7 +188,7 @@ impl Report {
 
 impl Stage {
     /// Stage `number` of `plan`.
-    pub(crate) fn of(plan: &Plan, source: &PromptSource, number: usize) -> Self {
+    pub(crate) fn of(plan: &Plan, number: usize) -> Self {
         let stage = |label, offered_rate, expected, span| Self {
             label,
             offered_rate,
@@ -204,7 +203,8 @@ impl Stage {
             }
             Load::Closed { stages } => {
                 let closed = stages[number];
-                let expected = closed.requests.or(if closed.span.is_none() { source.pass() } else { None });
+                let expected =
+                    closed.requests.or(if closed.span.is_none() { plan.prompts.pass() } else { None });
                 stage(format!("{} in flight", closed.concurrency), None, expected, closed.span)
             }
             Load::Sessions(sessions) => {

@@ -9,6 +9,7 @@ use crate::client::{Answer, Call, Client};
 use crate::plan::{Load, Plan, PlanError};
 use crate::progress::{Bar, Progress};
 use crate::prompts::{Drawn, PromptSource};
+use crate::random::stage_seed;
 use crate::record::{Asked, ErrorClass, Record};
 use crate::report::{Report, Row, Stage};
 use crate::{closed, lpg, open, sessions};
@@ -63,10 +64,10 @@ pub enum RunError {
 pub(crate) struct Context {
     pub(crate) plan: Plan,
     pub(crate) client: Client,
-    pub(crate) source: PromptSource,
     pub(crate) stop: CancellationToken,
     bodies: BodyWriter,
     models: Vec<Arc<str>>,
+    weights: Vec<f64>,
 }
 
 /// One stage while it runs.
@@ -74,8 +75,11 @@ pub(crate) struct Context {
 pub(crate) struct StageRun {
     pub(crate) context: Arc<Context>,
     pub(crate) number: u32,
+    /// Everything random of this stage follows from it.
+    pub(crate) seed: u64,
     pub(crate) start: Instant,
     pub(crate) tasks: TaskTracker,
+    source: PromptSource,
     finished: mpsc::Sender<Record>,
 }
 
@@ -112,7 +116,7 @@ pub async fn run(
         if context.stop.is_cancelled() {
             break;
         }
-        let stage = Stage::of(&context.plan, &context.source, number);
+        let stage = Stage::of(&context.plan, number);
         progress.stage(&stage);
         let mut row = Row::new(stage);
         let (finished, queue) = mpsc::channel(RECORDS_MAX);
@@ -159,9 +163,9 @@ impl Context {
         let names: Vec<String> = plan.models.iter().map(|model| model.name.clone()).collect();
         let weights = plan.models.iter().map(|model| model.weight).collect();
         Ok(Self {
-            source: PromptSource::new(plan.prompts.clone(), plan.api, plan.seed, weights),
             bodies: BodyWriter::new(&names, plan.stream, plan.ignore_eos, &plan.extra_body),
             models: names.into_iter().map(Arc::from).collect(),
+            weights,
             client,
             stop,
             plan,
@@ -172,7 +176,7 @@ impl Context {
 impl StageRun {
     /// Request `index` by the plan's prompts.
     pub(crate) fn draw(&self, index: u64) -> Drawn {
-        self.context.source.draw(index, &self.context.plan.output)
+        self.source.draw(index, &self.context.plan.output)
     }
 
     /// Makes `drawn` ready to be sent as number `index`, intended to start `at` after the start of the stage.
@@ -253,7 +257,12 @@ pub(crate) fn sleep_until(at: Instant, stop: &CancellationToken) -> bool {
 }
 
 async fn drive(context: Arc<Context>, number: u32, finished: mpsc::Sender<Record>) {
+    let plan = &context.plan;
+    // The Latency Profile Generator draws from one data set at all rates.
+    let seed = if let Load::Lpg(_) = plan.load { plan.seed } else { stage_seed(plan.seed, number) };
     let run = Arc::new(StageRun {
+        source: PromptSource::new(plan.prompts.clone(), plan.api, seed, context.weights.clone()),
+        seed,
         start: Instant::now() + LEAD,
         tasks: TaskTracker::new(),
         number,
@@ -261,7 +270,7 @@ async fn drive(context: Arc<Context>, number: u32, finished: mpsc::Sender<Record
         context: context.clone(),
     });
     let at = number as usize;
-    match &context.plan.load {
+    match &plan.load {
         Load::Open { process, stages } => open::drive(run, *process, stages[at]).await,
         Load::Closed { stages } => closed::drive(run, stages[at]).await,
         Load::Sessions(sessions) => sessions::drive(run, sessions, sessions.stages[at]).await,

@@ -25,8 +25,8 @@ struct Conversation {
 
 /// Sends one stage with `alive` sessions at a time and waits for its last answer.
 pub(crate) async fn drive(run: Arc<StageRun>, sessions: &Sessions, alive: u32) {
-    let seed = run.context.plan.seed;
-    let mut rng = stream(seed, Use::Arrivals, u64::from(run.number));
+    let seed = run.seed;
+    let mut rng = stream(seed, Use::Arrivals, 0);
     let starts = schedule(sessions.process, alive as usize, sessions.ramp.as_nanos() as u64, &mut rng);
     let shared: Arc<str> = sessions
         .system
@@ -72,7 +72,7 @@ impl User<'_> {
     async fn converse(&self, id: u64, mut at: Instant) -> Instant {
         let sessions = self.sessions;
         let plan = &self.run.context.plan;
-        let mut rng = stream(plan.seed, Use::Session, id);
+        let mut rng = stream(self.run.seed, Use::Session, id);
         let weights: Vec<f64> = plan.models.iter().map(|model| model.weight).collect();
         let model = pick(&weights, &mut rng);
         let turns = sessions.turns.sample(&mut rng);

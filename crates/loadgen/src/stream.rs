@@ -189,6 +189,28 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_of_vllm_is_counted_as_vllm_counts_it() {
+        let capture = include_str!("../tests/fixtures/vllm-0.32.0-chat-stream-usage.http");
+        let (_, body) = capture.split_once("\r\n\r\n").unwrap();
+        let events = scan(true, std::iter::once(body.as_bytes().to_vec()));
+        assert_eq!(events.len(), 10);
+        assert_eq!(events[0], "Empty", "the role comes without text");
+        assert_eq!(events[2], " challenged");
+        assert_eq!(events.iter().filter(|event| *event == "Empty").count(), 2);
+        assert!(events[8].contains("completion_tokens: 6"), "{events:?}");
+        assert_eq!(events[9], "Done");
+    }
+
+    #[test]
+    fn usage_of_vllm_is_read_with_its_nulls() {
+        let capture = include_bytes!("../tests/fixtures/vllm-0.32.0-completion.http");
+        let at = memmem::rfind(capture, b"\"usage\":").unwrap();
+        let usage = Usage { prompt_tokens: 300, completion_tokens: 40, cached_tokens: None };
+        assert_eq!(usage_at(&capture[at + 8..]), Some(usage));
+        assert_eq!(usage_at(b"null,"), None);
+    }
+
+    #[test]
     fn completions_keep_their_text_under_another_name() {
         let body = b"data: {\"choices\":[{\"index\":0,\"text\":\" foo\",\"finish_reason\":null}],\"usage\":null}\n\n";
         assert_eq!(scan(false, std::iter::once(body.to_vec())), [" foo"]);

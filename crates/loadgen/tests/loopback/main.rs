@@ -1,6 +1,6 @@
 //! Whole runs against a small server on loopback: what is measured must be what the server did.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 
 mod fake;
 
@@ -47,9 +47,9 @@ async fn a_stream_is_timed_as_the_server_paced_it() {
     let row = row(Behaviour::Stream { tokens: 6, first, gap }, "--rate 50 --requests 20").await;
     assert_eq!((row.counts.ok, row.counts.failed), (20, 0));
     let ttft = row.metrics["ttft_ms"];
-    assert!(ttft.p50 >= ms(first) && ttft.p50 < 2.0 * ms(first), "{ttft:?}");
+    assert!(ttft.p50 >= ms(first) && ttft.p50 < 5.0 * ms(first), "{ttft:?}");
     let tpot = row.metrics["tpot_ms"];
-    assert!(tpot.p50 >= ms(gap) && tpot.p50 < 2.0 * ms(gap), "{tpot:?}");
+    assert!(tpot.p50 >= ms(gap) && tpot.p50 < 5.0 * ms(gap), "{tpot:?}");
     assert!(row.metrics["e2e_ms"].p50 >= ms(first + 5 * gap));
     assert_eq!(row.metrics["itl_ms"].count, 20 * 5);
     assert_eq!(row.metrics["output_tokens"].mean, 6.0);
@@ -70,7 +70,8 @@ async fn every_failure_has_its_class() {
         (Behaviour::Unary, "malformed"),
         (Behaviour::Silent, "timeout"),
     ] {
-        let row = row(behaviour, "--rate 200 --requests 5 --timeout 200ms").await;
+        let limit = if class == "timeout" { "200ms" } else { "60s" };
+        let row = row(behaviour, &format!("--rate 200 --requests 5 --timeout {limit}")).await;
         assert_eq!((row.counts.ok, row.counts.failed), (0, 5), "{behaviour:?}");
         assert_eq!(row.errors.keys().collect::<Vec<_>>(), [class], "{behaviour:?}");
         assert!(!row.metrics.contains_key("e2e_ms"));
@@ -112,7 +113,7 @@ async fn a_generator_that_is_late_is_flagged_and_counts_from_the_intended_start(
     };
     let (report, ()) = tokio::join!(run(&plan, CancellationToken::new(), Quiet), blocked);
     let row = report.unwrap().rows.remove(0);
-    assert_eq!(row.flags, [Flag::SendLag]);
+    assert!(row.flags.contains(&Flag::SendLag), "{:?}", row.flags);
     let (intended, sent) = (row.metrics["ttft_ms"].max, row.metrics["ttft_from_send_ms"].max);
     assert!(intended > 150.0 && sent < intended - 100.0, "{intended} {sent}");
 }
@@ -193,6 +194,11 @@ async fn rates_give_a_row_each_and_targets_take_turns() {
     let report = report(&one, &arguments).await;
     assert_eq!(report.rows.iter().map(|row| row.counts.ok).collect::<Vec<_>>(), [20, 20]);
     assert_eq!((one.seen().len(), two.seen().len()), (20, 20));
+    let prompts = one.seen().into_iter().chain(two.seen()).map(|seen| seen.body["prompt"].to_string());
+    assert_eq!(prompts.collect::<std::collections::BTreeSet<_>>().len(), 40, "rows share no text");
+    let table = report.to_string();
+    let widths: Vec<usize> = table.lines().take(3).map(|line| line.chars().count()).collect();
+    assert!(widths.iter().all(|width| *width == widths[0]) && table.contains("200 req/s"), "{table}");
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["rows"][1]["offered_rate"], 200.0);
     assert_eq!(json["config"]["models"][0]["name"], "m");
