@@ -114,9 +114,15 @@ pub fn run(options: &Options) -> Result<bool> {
 }
 
 fn fmt(_: &Workspace) -> Result<Report> {
-    let mut command = process::cargo();
-    command.args(["fmt", "--all", "--check"]);
-    by_command(&mut command, "Cargo.toml", "run `cargo fmt --all`")
+    let mut workspace = process::cargo();
+    workspace.args(["fmt", "--all", "--check"]);
+    let mut report = by_command(&mut workspace, "Cargo.toml", "run `cargo fmt --all`")?;
+    // The fuzz targets are a workspace of their own.
+    let mut fuzz = process::cargo();
+    fuzz.args(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]);
+    let advice = "run `cargo fmt --manifest-path fuzz/Cargo.toml`";
+    report.findings.extend(by_command(&mut fuzz, "fuzz/Cargo.toml", advice)?.findings);
+    Ok(report)
 }
 
 fn clippy(workspace: &Workspace) -> Result<Report> {
