@@ -13,11 +13,14 @@ pub const EXPLAIN_BYTES_MAX: usize = 4096;
 /// Kept free for the count of endpoints that did not fit.
 const MORE_BYTES: usize = 24;
 
+/// Longest endpoint name that is written, in bytes.
+const NAME_BYTES_MAX: usize = 256;
+
 /// Writes `why`.
 pub fn header_value(why: &Why) -> HeaderValue {
     let chosen = why.candidates.iter().find(|candidate| candidate.endpoint == why.chosen);
-    let mut text = format!("policy={}; chosen={}", why.policy, chosen.map_or("?", |chosen| &*chosen.name));
-    text.truncate(text.floor_char_boundary(EXPLAIN_BYTES_MAX / 2));
+    let chosen_name = chosen.map_or_else(|| "?".to_owned(), |chosen| visible(&chosen.name));
+    let mut text = format!("policy={}; chosen={chosen_name}", why.policy);
     // The chosen one first, so that it is there however many follow.
     let others = why.candidates.iter().filter(|candidate| candidate.endpoint != why.chosen);
     for (written, candidate) in chosen.into_iter().chain(others).enumerate() {
@@ -29,13 +32,11 @@ pub fn header_value(why: &Why) -> HeaderValue {
         }
         text.push_str(&part);
     }
-    let visible = |byte: u8| if matches!(byte, b' '..=b'~') { byte } else { b'?' };
-    let bytes: Vec<u8> = text.bytes().map(visible).collect();
-    HeaderValue::from_bytes(&bytes).expect("made of visible ASCII")
+    HeaderValue::try_from(text).expect("made of visible ASCII")
 }
 
 fn part(candidate: &CandidateWhy) -> String {
-    let mut part = format!("; {}:", candidate.name);
+    let mut part = format!("; {}:", visible(&candidate.name));
     let _ = match candidate.dropped_by {
         Some(reason) => write!(part, " dropped_by={reason}"),
         None => write!(
@@ -48,6 +49,12 @@ fn part(candidate: &CandidateWhy) -> String {
         let _ = write!(part, " {scorer}={score:.3}");
     }
     part
+}
+
+/// A name as visible ASCII, one character for each of its own.
+fn visible(name: &str) -> String {
+    let visible = |char: char| if matches!(char, ' '..='~') { char } else { '?' };
+    name.chars().take(NAME_BYTES_MAX).map(visible).collect()
 }
 
 #[cfg(test)]
@@ -79,7 +86,7 @@ mod tests {
             };
         assert_eq!(
             header_value(&why),
-            "policy=least-wait; chosen=??; ??: ttft=0.1200 tpot=0.01000 hit=512 queue-scorer=0.500; \
+            "policy=least-wait; chosen=?; ?: ttft=0.1200 tpot=0.01000 hit=512 queue-scorer=0.500; \
              b: dropped_by=draining"
         );
     }

@@ -17,3 +17,5 @@ pub use intake::{BadRequest, BodyUse, Intake};
 pub use metrics::EppMetrics;
 pub use pick::PoolHandle;
 pub use resolve::Resolved;
+/// How an exchange broke, as a front reports it.
+pub use roadstead_picker::FailureKind;

@@ -72,6 +72,11 @@ impl PoolHandle {
         self.shared.view()
     }
 
+    /// The policy that picks.
+    pub fn policy(&self) -> &'static str {
+        self.shared.policy
+    }
+
     /// The endpoints of the pool, in no order.
     pub fn endpoints(&self) -> Vec<Arc<Endpoint>> {
         self.shared.endpoints()

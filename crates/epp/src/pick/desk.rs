@@ -20,6 +20,7 @@ pub(crate) struct Shared {
     clock: Clock,
     pub(super) timer: Notify,
     pub(super) shape: PrefixShape,
+    pub(super) policy: &'static str,
     pub(crate) metrics: EppMetrics,
 }
 
@@ -66,6 +67,7 @@ impl Shared {
     pub(super) fn new(machine: Machine, metrics: EppMetrics) -> Shared {
         Shared {
             shape: machine.prefix_shape(),
+            policy: machine.view(Time::ZERO).policy,
             desk: Mutex::new(Desk {
                 machine,
                 members: HashMap::new(),
