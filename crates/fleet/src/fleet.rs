@@ -175,6 +175,7 @@ impl Fleet {
             metrics: self.config.metrics.clone(),
             pace: Pace::new(interval, interval),
             silent: false,
+            load_only: 0,
         };
         let poll = ModelsPoll {
             endpoint: member.endpoint.id,

@@ -28,6 +28,9 @@ const GIVE_UP_SLICES: u32 = 14;
 /// Longest time for a whole answer that keeps coming in drops.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
+/// Good pages of which only the load is read, between two of which everything is.
+const LOAD_ONLY_PAGES: u32 = 19;
+
 /// One endpoint's scraper.
 pub(crate) struct Scraper<S> {
     pub(crate) endpoint: EndpointId,
@@ -38,6 +41,8 @@ pub(crate) struct Scraper<S> {
     pub(crate) pace: Pace,
     /// Whether the silence that lasts has been reported.
     pub(crate) silent: bool,
+    /// Good pages until everything on one is read again.
+    pub(crate) load_only: u32,
 }
 
 /// How waiting for an answer ended.
@@ -70,6 +75,8 @@ impl<S: PageSource> Scraper<S> {
             }
             Err(error) => error,
         };
+        // It may come back with another cache.
+        self.load_only = 0;
         self.metrics.scrape_failed(error);
         match error {
             ScrapeError::Silent => {}
@@ -99,8 +106,18 @@ impl<S: PageSource> Scraper<S> {
         if self.source.status() != 200 {
             return Err(ScrapeError::Status);
         }
-        let state = self.reader.read(self.source.body());
+        let state = self.read_page();
         if state == EngineState::default() { Err(ScrapeError::Unreadable) } else { Ok(state) }
+    }
+
+    fn read_page(&mut self) -> EngineState {
+        let page = self.source.body();
+        if self.load_only > 0 {
+            self.load_only -= 1;
+            return self.reader.read_load(page);
+        }
+        self.load_only = LOAD_ONLY_PAGES;
+        self.reader.read(page)
     }
 
     /// Sends and waits.

@@ -149,7 +149,10 @@ impl FactSink for Seen {
     fn observe(&self, fact: Fact) {
         let words = match fact {
             Fact::Scraped { state, .. } => match state.waiting {
-                Some(waiting) => format!("waiting {waiting}"),
+                Some(waiting) => match state.kv_blocks {
+                    Some(blocks) => format!("waiting {waiting} of {blocks} blocks"),
+                    None => format!("waiting {waiting}"),
+                },
                 None => "alive".to_owned(),
             },
             Fact::Silent(_) => "silent".to_owned(),

@@ -27,6 +27,7 @@ impl Bench {
             metrics: metrics.clone(),
             pace: Pace::new(ms(50), ms(50)),
             silent: false,
+            load_only: 0,
         };
         Bench { seen, metrics, log, task: tokio::spawn(scraper.run()) }
     }
@@ -112,6 +113,17 @@ async fn time_in_which_nothing_could_be_seen_is_no_silence() {
     // One slice was lost, three are left.
     assert!(bench.facts_after(ms(400)).await.is_empty());
     assert_eq!(bench.facts_after(ms(150)).await, ["silent"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_size_of_the_cache_is_read_once_a_second_and_after_each_failure() {
+    let page = "vllm:num_requests_waiting 1\nvllm:cache_config_info{num_gpu_blocks=\"9\"} 1\n";
+    let mut script = vec![Exchange::page(page); 42];
+    script.push(Exchange::refused());
+    script.extend(vec![Exchange::page(page); 2]);
+    let facts = Bench::start(script).facts_after(ms(2700)).await;
+    let sized: Vec<_> = (0..facts.len()).filter(|at| facts[*at] == "waiting 1 of 9 blocks").collect();
+    assert_eq!(sized, [0, 20, 40, 43], "{facts:?}");
 }
 
 #[tokio::test(start_paused = true)]

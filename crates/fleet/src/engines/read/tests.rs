@@ -41,6 +41,14 @@ fn a_real_loaded_page_tells_the_load_and_the_newest_adapters() {
 }
 
 #[test]
+fn reading_the_load_leaves_out_the_sizes_only() {
+    let page = include_bytes!("../../../tests/fixtures/metrics-loaded.txt");
+    let reader = PageReader::new(&VLLM);
+    let without_sizes = EngineState { block_tokens: None, kv_blocks: None, ..reader.read(page) };
+    assert_eq!(reader.read_load(page), without_sizes);
+}
+
+#[test]
 fn after_the_load_the_newest_adapter_list_is_empty() {
     let state = read(include_str!("../../../tests/fixtures/metrics-after.txt"));
     assert_eq!((state.waiting, state.running, state.kv_usage), (Some(0), Some(0), Some(0.0)));
