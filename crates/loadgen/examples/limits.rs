@@ -1,7 +1,7 @@
 //! How much load the generator makes on one core: requests per second, and streamed chunks per second.
 //!
 //! `cargo run --release -p roadstead-loadgen --example limits`. The server runs on a thread of its own and does next to
-//! nothing; the processor time of the generator's thread is what one request or chunk costs.
+//! nothing; the processor time of the generator's thread is what one request or chunk costs (open loop adds a thread that paces).
 
 #![allow(clippy::unwrap_used, reason = "a measurement without recovery")]
 
@@ -53,9 +53,9 @@ fn measure(address: SocketAddr, arguments: &str) {
 }
 
 fn line(row: &RowReport, cpu_s: f64) -> String {
-    let chunks = row.metrics.get("itl_ms").map_or(0, |itl| itl.count) as f64;
-    let per_chunk = if chunks > 0.0 {
-        format!(", {:.0} chunks/s, {:.2} µs a chunk", row.output_tokens_per_s, 1e6 * cpu_s / row_chunks(row))
+    let per_chunk = if row.metrics.contains_key("itl_ms") {
+        let chunks = row_chunks(row);
+        format!(", {:.0} chunks/s, {:.2} µs a chunk", chunks / row.duration_s, 1e6 * cpu_s / chunks)
     } else {
         String::new()
     };
