@@ -133,9 +133,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `config` on `listener`. Must be called inside a tokio runtime.
-    pub async fn start(listener: Listener, config: SimConfig) -> io::Result<Server> {
-        let address = listener.local_addr()?;
+    /// Serves `config` on `listener`, from now on. Must be called inside a tokio runtime.
+    pub async fn start(listener: Listener, config: SimConfig) -> Server {
+        let address = listener.local_addr().expect("a bound listener has an address");
         let sim = Arc::new(Sim::new(config));
         let stop = CancellationToken::new();
         let stepping_ends = CancellationToken::new();
@@ -152,7 +152,7 @@ impl Server {
                 stepping_ends.cancel();
             }
         });
-        Ok(Server { sim, address, stop, tasks: vec![serving, stepping] })
+        Server { sim, address, stop, tasks: vec![serving, stepping] }
     }
 
     /// Where it listens.
@@ -171,12 +171,12 @@ impl Server {
         self.join().await;
     }
 
-    /// Closes everything at once, as a crash does: connections break off in the middle of their answers.
-    pub async fn abort(mut self) {
+    /// Closes everything at once, as a crash does: connections break off in the middle of their answers. They and
+    /// the port are gone a moment later.
+    pub fn abort(self) {
         self.sim.cut.cancel();
         self.sim.driver.cut();
         self.stop.cancel();
-        self.join().await;
     }
 
     async fn join(&mut self) {
@@ -212,7 +212,7 @@ pub async fn start_many(first: SocketAddr, n: usize, config: SimConfig) -> io::R
     for (listener, index) in listeners.into_iter().zip(1u64..) {
         let mut config = config.clone();
         config.seed = config.seed.wrapping_add(index.wrapping_mul(SEED_STEP));
-        servers.push(Server::start(listener, config).await?);
+        servers.push(Server::start(listener, config).await);
     }
     Ok(servers)
 }

@@ -32,6 +32,7 @@ pub(crate) struct Reading<'a> {
 pub(crate) fn describe(sink: &mut impl Sink, reading: &Reading<'_>) {
     let mut page = Families { sink, created: reading.created_unix_s };
     page.load(reading);
+    page.caches(reading);
     page.tokens(reading);
     page.requests(reading);
     page.latencies(reading.metrics);
@@ -95,10 +96,9 @@ impl<S: Sink> Families<'_, S> {
         );
     }
 
-    fn tokens(&mut self, reading: &Reading<'_>) {
+    fn caches(&mut self, reading: &Reading<'_>) {
         let counters = &reading.stats.counters;
         let hits = counters.prefix_cache_hits as f64;
-        let cached = counters.prompt_tokens_cached as f64;
         self.counter(
             "vllm:prefix_cache_queries",
             "Prefix cache queries, in terms of number of queried tokens.",
@@ -129,6 +129,12 @@ impl<S: Sink> Families<'_, S> {
             "Multi-modal cache hits, in terms of number of cached items.",
             &[(&[], 0.0)],
         );
+    }
+
+    fn tokens(&mut self, reading: &Reading<'_>) {
+        let counters = &reading.stats.counters;
+        let hits = counters.prefix_cache_hits as f64;
+        let cached = counters.prompt_tokens_cached as f64;
         self.counter(
             "vllm:num_preemptions",
             "Cumulative number of preemption from the engine.",

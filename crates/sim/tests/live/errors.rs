@@ -108,5 +108,5 @@ async fn a_full_queue_refuses_with_503() {
     assert_eq!(refused.json()["error"]["code"], 503);
     let series = "vllm:admission_rejections_total{model_name=\"tiny\",reason=\"max_num_queued_reqs\"}";
     assert_eq!(crate::client::metric(&server, series).await, 1.0);
-    server.abort().await;
+    server.abort();
 }

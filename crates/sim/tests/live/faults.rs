@@ -59,7 +59,7 @@ async fn a_hanging_server_takes_requests_and_never_answers() {
     server.set_faults(Faults::default());
     assert_eq!(post(&server, COMPLETIONS, ASK).await.status, 200);
     assert!(!asked.is_finished() && !health.is_finished());
-    server.abort().await;
+    server.abort();
     assert!(soon(asked).await.unwrap().is_err());
     assert!(soon(health).await.unwrap().is_err());
 }
