@@ -44,7 +44,7 @@ impl Refused {
     pub(crate) fn answer(&self) -> Response<Answer> {
         let status = self.refusal.status();
         let body = error_body(&self.message, status.kind, status.code, self.param);
-        let mut response = json(Bytes::from(body));
+        let mut response = json(body);
         *response.status_mut() = StatusCode::from_u16(status.http).expect("the table holds valid statuses");
         let headers = response.headers_mut();
         if let Some(seconds) = status.retry_after_s {

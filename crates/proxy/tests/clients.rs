@@ -39,6 +39,51 @@ async fn an_http2_client_is_served_by_an_http1_endpoint() {
     let _ = soon(driver).await;
 }
 
+/// A stream over HTTP/2, of which one event has come; and the connection's task.
+async fn http2_stream(gateway: &Gateway) -> (hyper::body::Incoming, tokio::task::JoinHandle<()>) {
+    let client = gateway.client().await;
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(client.stream)).await.unwrap();
+    let driver = tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri("http://models.example/v1/completions")
+        .body(Full::new(Bytes::from_static(br#"{"model":"m","prompt":"x","stream":true}"#)))
+        .unwrap();
+    let mut body = soon(sender.send_request(request)).await.unwrap().into_body();
+    assert!(soon(body.frame()).await.unwrap().unwrap().is_data());
+    (body, driver)
+}
+
+#[tokio::test]
+async fn an_http2_client_that_cancels_its_stream_ends_the_work_at_once() {
+    let endpoint = Endpoint::start(|mut talk| async move {
+        talk.request().await?;
+        talk.send(STREAM_HEAD).await?;
+        talk.send(&chunk("data: {\"choices\":[{\"text\":\"x\"}]}\n\n")).await?;
+        talk.closed().await
+    });
+    let gateway = Gateway::before(&[&endpoint]);
+    let (body, driver) = http2_stream(&gateway).await;
+    drop(body);
+    until(|| endpoint.open() == 0).await;
+    gateway.settled().await;
+    driver.abort();
+}
+
+#[tokio::test]
+async fn an_http2_client_sees_a_stream_that_breaks_off() {
+    let event = chunk("data: {\"choices\":[{\"text\":\"x\"}]}\n\n");
+    let endpoint = Endpoint::breaking_after(format!("{STREAM_HEAD}{event}"));
+    let gateway = Gateway::before(&[&endpoint]);
+    let (mut body, driver) = http2_stream(&gateway).await;
+    assert!(soon(body.frame()).await.unwrap().is_err());
+    gateway.settled().await;
+    driver.abort();
+}
+
 #[tokio::test]
 async fn a_client_that_waits_to_go_on_is_told_to() {
     let endpoint = Endpoint::answering(fine());
