@@ -24,6 +24,14 @@ use crate::pace::Pace;
 use crate::page_source::HttpSource;
 use crate::scrape::Scraper;
 
+/// Time from one scrape to the next, by default.
+pub const SCRAPE_INTERVAL: Duration = Duration::from_millis(50);
+/// Time from one look at the models to the next, by default.
+pub const MODELS_INTERVAL: Duration = Duration::from_secs(1);
+/// Largest metrics page, by default: 100 times vLLM's.
+pub const PAGE_BYTES_MAX: usize = 8 << 20;
+/// Largest models page, by default.
+pub const MODELS_BYTES_MAX: usize = 4 << 20;
 /// Shortest scrape interval that is taken; shorter ones become this.
 pub const SCRAPE_INTERVAL_MIN: Duration = Duration::from_millis(5);
 /// Shortest models interval that is taken.
@@ -36,7 +44,8 @@ const METRICS_ACCEPT: &str = "text/plain;version=0.0.4";
 const MODELS_PATH: &str = "/v1/models";
 const MODELS_ACCEPT: &str = "application/json";
 
-/// Takes facts. Called from the fleet's tasks, so it must be quick; it takes the time itself.
+/// Takes facts, and takes the time itself. Called from the fleet's tasks and under its lock: it must be quick
+/// and must not call the fleet.
 pub trait FactSink: Send + Sync + 'static {
     /// Something was seen.
     fn observe(&self, fact: Fact);
@@ -84,11 +93,11 @@ struct Member {
 impl Default for FleetConfig {
     fn default() -> FleetConfig {
         FleetConfig {
-            scrape_interval: Duration::from_millis(50),
-            models_interval: Duration::from_secs(1),
+            scrape_interval: SCRAPE_INTERVAL,
+            models_interval: MODELS_INTERVAL,
             engine: Engine::default(),
-            page_bytes_max: 8 << 20,
-            models_bytes_max: 4 << 20,
+            page_bytes_max: PAGE_BYTES_MAX,
+            models_bytes_max: MODELS_BYTES_MAX,
             metrics: FleetMetrics::default(),
         }
     }

@@ -7,7 +7,7 @@
 
 pub mod address;
 pub mod engines;
-mod fleet;
+pub mod fleet;
 mod http_get;
 pub mod metrics;
 mod models_poll;
