@@ -77,6 +77,7 @@ const CHECKS: &[Check] = &[
     Check { name: "fuzzing", about: "every parser has a fuzz target", run: fuzzing::check },
     Check { name: "fmt", about: "rustfmt changes nothing", run: fmt },
     Check { name: "clippy", about: "clippy warns of nothing", run: clippy },
+    Check { name: "docs", about: "rustdoc finds no broken link", run: docs },
 ];
 
 /// Runs the checks. True when none found anything.
@@ -131,6 +132,12 @@ fn clippy(workspace: &Workspace) -> Result<Report> {
     let report = by_command(&mut command, "Cargo.toml", "see clippy's output above")?;
     let did = format!("{} crates with all targets, warnings denied", workspace.metadata.members().count());
     Ok(Report { did, ..report })
+}
+
+fn docs(_: &Workspace) -> Result<Report> {
+    let mut command = process::cargo();
+    command.args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings");
+    by_command(&mut command, "Cargo.toml", "see rustdoc's output above")
 }
 
 /// A check that is another program's: one finding when that program fails.

@@ -20,7 +20,7 @@ const TAIL_LINES: usize = 60;
 
 /// Runs each target for so many seconds.
 pub fn run(seconds: u32, filter: Option<&str>) -> Result<Counts> {
-    let targets = targets(filter)?;
+    let targets = targets(&process::root().join("fuzz/fuzz_targets"), filter)?;
     if targets.is_empty() {
         return Ok(Counts::default());
     }
@@ -97,19 +97,31 @@ fn target_dir() -> PathBuf {
     target.join("fuzz")
 }
 
-/// The names of the targets, by their files.
-fn targets(filter: Option<&str>) -> Result<Vec<String>> {
-    let Ok(folder) = fs::read_dir(process::root().join("fuzz/fuzz_targets")) else { return Ok(Vec::new()) };
+/// The names of the targets, by their files; none where there is no such folder.
+fn targets(folder: &Path, filter: Option<&str>) -> Result<Vec<String>> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
     let mut names = Vec::new();
-    for entry in folder {
+    for entry in entries {
         let path = entry.context("cannot read the folder of fuzz targets")?.path();
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if path.extension().is_some_and(|extension| extension == "rs")
-            && filter.is_none_or(|filter| name.contains(filter))
-        {
+        let is_rust = path.extension().is_some_and(|extension| extension == "rs");
+        if is_rust && filter.is_none_or(|filter| name.contains(filter)) {
             names.push(name);
         }
     }
     names.sort_unstable();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_rust_files_that_match_the_filter() {
+        let here = process::root().join("xtask/src/test");
+        assert_eq!(targets(&here, None).unwrap(), ["count", "fuzz"]);
+        assert_eq!(targets(&here, Some("fu")).unwrap(), ["fuzz"]);
+        assert!(targets(&here.join("absent"), None).unwrap().is_empty());
+    }
 }
