@@ -14,7 +14,8 @@ const DEFAULT_MEAN_OUTPUT_TOKENS: u32 = 200;
 pub struct SimConfig {
     /// The base model's name.
     pub model: String,
-    /// The engine. `max_loras` 0 turns adapters off, the endpoints that load them included.
+    /// The engine. `max_loras` 0 turns adapters off, the endpoints that load them included. The time that a real
+    /// API server takes for each request before its engine sees it is `api_overhead`, none by default.
     pub engine: EngineConfig,
     /// Wall seconds per engine second: 10 is ten times slower than real, 0.1 ten times faster.
     pub time_scale: f64,

@@ -106,7 +106,7 @@ pub(crate) async fn answer(sim: Arc<Sim>, request: Request<Incoming>) -> Result<
     if hangs {
         // The body is read, as a process does that hangs later on.
         let _read = collect_bounded(body, BODY_BYTES_MAX).await;
-        sim.until_cut().await;
+        sim.until_stop().await;
         return Err(Gone);
     }
     let reply = match route {

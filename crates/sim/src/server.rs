@@ -22,6 +22,8 @@ use crate::route;
 
 /// Time that answers in the making get when the server stops.
 const DRAIN_GRACE: Duration = Duration::from_secs(30);
+/// Time that a connection may stay open between requests: vLLM's `VLLM_HTTP_TIMEOUT_KEEP_ALIVE`.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Attempts to take the port again when the server changes between HTTP and garbage, and the pause between them.
 const REBIND_TRIES: u32 = 200;
 const REBIND_PAUSE: Duration = Duration::from_millis(5);
@@ -40,6 +42,7 @@ pub(crate) struct Sim {
     faults: watch::Sender<Faults>,
     seed: u64,
     answers: AtomicU64,
+    stop: CancellationToken,
     cut: CancellationToken,
 }
 
@@ -62,6 +65,7 @@ impl Sim {
             faults: watch::Sender::new(config.faults),
             seed: config.seed,
             answers: AtomicU64::new(0),
+            stop: CancellationToken::new(),
             cut: CancellationToken::new(),
         }
     }
@@ -114,9 +118,9 @@ impl Sim {
         self.faults.subscribe()
     }
 
-    /// Waits until the server is cut off.
-    pub(crate) async fn until_cut(&self) {
-        self.cut.cancelled().await;
+    /// Waits until the server stops, in whatever way.
+    pub(crate) async fn until_stop(&self) {
+        self.stop.cancelled().await;
     }
 
     pub(crate) fn is_cut(&self) -> bool {
@@ -128,7 +132,6 @@ impl Sim {
 pub struct Server {
     sim: Arc<Sim>,
     address: SocketAddr,
-    stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -137,7 +140,6 @@ impl Server {
     pub async fn start(listener: Listener, config: SimConfig) -> Server {
         let address = listener.local_addr().expect("a bound listener has an address");
         let sim = Arc::new(Sim::new(config));
-        let stop = CancellationToken::new();
         let stepping_ends = CancellationToken::new();
         let driver = sim.driver.clone();
         let stepping = tokio::spawn({
@@ -145,14 +147,14 @@ impl Server {
             async move { driver.run(ends).await }
         });
         let serving = tokio::spawn({
-            let (sim, stop) = (sim.clone(), stop.clone());
+            let sim = sim.clone();
             async move {
-                take_turns(&sim, listener, address, &stop).await;
+                take_turns(&sim, listener, address).await;
                 // Answers that drain need the engine, so it goes last.
                 stepping_ends.cancel();
             }
         });
-        Server { sim, address, stop, tasks: vec![serving, stepping] }
+        Server { sim, address, tasks: vec![serving, stepping] }
     }
 
     /// Where it listens.
@@ -167,7 +169,7 @@ impl Server {
 
     /// Takes no more connections, finishes the answers in the making (30 s at most), and ends.
     pub async fn stop(mut self) {
-        self.stop.cancel();
+        self.sim.stop.cancel();
         self.join().await;
     }
 
@@ -176,7 +178,7 @@ impl Server {
     pub fn abort(self) {
         self.sim.cut.cancel();
         self.sim.driver.cut();
-        self.stop.cancel();
+        self.sim.stop.cancel();
     }
 
     async fn join(&mut self) {
@@ -190,7 +192,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.sim.stop.cancel();
     }
 }
 
@@ -218,15 +220,16 @@ pub async fn start_many(first: SocketAddr, n: usize, config: SimConfig) -> io::R
 }
 
 /// Serves HTTP, or garbage while that fault is on, until `stop`.
-async fn take_turns(sim: &Arc<Sim>, mut listener: Listener, address: SocketAddr, stop: &CancellationToken) {
-    let limits = ServerLimits { drain_grace: DRAIN_GRACE, ..ServerLimits::default() };
+async fn take_turns(sim: &Arc<Sim>, mut listener: Listener, address: SocketAddr) {
+    let limits =
+        ServerLimits { drain_grace: DRAIN_GRACE, idle_timeout: KEEP_ALIVE, ..ServerLimits::default() };
     let mut draining = Vec::new();
-    while !stop.is_cancelled() {
+    while !sim.stop.is_cancelled() {
         if sim.faults().garbage {
-            garbage::serve(&listener, sim, stop).await;
+            garbage::serve(&listener, sim, &sim.stop).await;
             continue;
         }
-        let turn = stop.child_token();
+        let turn = sim.stop.child_token();
         let make_service = {
             let sim = sim.clone();
             move |_peer| {

@@ -64,6 +64,17 @@ async fn a_hanging_server_takes_requests_and_never_answers() {
     assert!(soon(health).await.unwrap().is_err());
 }
 
+#[tokio::test]
+async fn a_hanging_server_stops_without_waiting_for_what_it_never_answers() {
+    let mut config = config();
+    config.faults.hang = Hang::Everything;
+    let server = start(config).await;
+    let health = tokio::spawn(send(server.local_addr(), request(Method::GET, "/health", &[], "")));
+    turns(&server, "/sim/faults").await;
+    soon(server.stop()).await;
+    assert!(soon(health).await.unwrap().is_err());
+}
+
 /// Gives the server time to take what was sent to it before: answers to others, one after the other.
 async fn turns(server: &roadstead_sim::Server, path: &str) {
     for _ in 0..20 {
@@ -96,6 +107,10 @@ async fn metrics_pages_break_in_every_way() {
     while seen < 10_000_000 {
         seen += page.skip_frame().await;
     }
+    drop(page);
+    set(PageFault::Slow);
+    let mut page = stream(&server, "/metrics", "").await;
+    assert_eq!(page.skip_frame().await, 1024);
     drop(page);
     set(PageFault::None);
     assert!(try_get(&server, "/metrics").await.unwrap().body.contains("vllm:num_requests_running"));

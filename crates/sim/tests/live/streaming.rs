@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use http::Method;
 use roadstead_net::Listener;
-use roadstead_sim::start_many;
+use roadstead_sim::{Server, start_many};
 
 use crate::client::{config, metric, post, request, send, soon, start, stream, until_metric};
 
@@ -81,13 +81,23 @@ async fn aborting_breaks_streams_off() {
 }
 
 #[tokio::test]
+async fn a_reader_that_lags_misses_nothing_and_delays_nobody() {
+    let server = start(config()).await;
+    let body = r#"{"prompt":"x","max_tokens":3000,"stream":true,"ignore_eos":true}"#;
+    let mut slow = stream(&server, COMPLETIONS, body).await;
+    slow.next().await.unwrap();
+    let quick = stream(&server, COMPLETIONS, body).await.rest().await.unwrap();
+    assert_eq!(quick.len(), 3001);
+    until_metric(&server, RUNNING, 0.0).await;
+    let rest = slow.rest().await.unwrap();
+    assert_eq!(rest.len(), 3000);
+    assert_eq!(rest.last().map(String::as_str), Some("data: [DONE]"));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn many_servers_take_ports_in_a_row_and_say_different_things() {
-    let first = start(config()).await;
-    let port = first.local_addr().port();
-    first.stop().await;
-    let address = (Ipv4Addr::LOCALHOST, port).into();
-    // Another test may take one of the ports in between; then there is nothing to see here.
-    let Ok(servers) = start_many(address, 3, config()).await else { return };
+    let (port, servers) = three_in_a_row().await;
     let mut texts = Vec::new();
     for (server, index) in servers.iter().zip(0..) {
         assert_eq!(server.local_addr().port(), port + index);
@@ -100,4 +110,17 @@ async fn many_servers_take_ports_in_a_row_and_say_different_things() {
     for server in servers {
         server.stop().await;
     }
+}
+
+/// Looks for three neighbouring ports that nobody else has taken.
+async fn three_in_a_row() -> (u16, Vec<Server>) {
+    for _ in 0..100 {
+        let probe = start(config()).await;
+        let port = probe.local_addr().port();
+        probe.stop().await;
+        if let Ok(servers) = start_many((Ipv4Addr::LOCALHOST, port).into(), 3, config()).await {
+            return (port, servers);
+        }
+    }
+    panic!("no three free ports in a row");
 }
