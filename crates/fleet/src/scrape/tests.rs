@@ -202,6 +202,12 @@ async fn an_answer_in_drops_is_alive_and_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pauses_between_drops_do_not_add_up_to_silence() {
+    let bench = Bench::start([Exchange::drips(1000, ms(400)), Exchange::page(PAGE_1)]);
+    assert_eq!(bench.facts_after(ms(2600)).await, ["alive", "waiting 1"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_stops_half_way_is_silent() {
     let bench = Bench::start([Exchange::drips(3, ms(100)), Exchange::page(PAGE_1)]);
     assert_eq!(bench.facts_after(ms(1100)).await, ["silent"]);
