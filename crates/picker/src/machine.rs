@@ -89,10 +89,10 @@ impl Machine {
                     earlier(at);
                 }
             }
-            if let Some(ejection) = state.health.ejection.filter(|ejection| !ejection.trying) {
-                if self.queue.len() > 0 {
-                    earlier(ejection.until);
-                }
+            if self.queue.len() > 0
+                && let Some(ejection) = state.health.ejection.filter(|ejection| !ejection.trying)
+            {
+                earlier(ejection.until);
             }
         }
         next

@@ -3,6 +3,7 @@
 //! Every endpoint has a slot for as long as anything of it is in flight; a slot is used again only after that.
 
 pub mod account;
+mod batch_slots;
 mod endpoint_state;
 mod foreign;
 mod health;
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 use roadstead_core::{Endpoint, EndpointId};
 
 pub use account::{Account, Booking};
+pub use batch_slots::BatchSlots;
 pub use endpoint_state::EndpointState;
 pub use foreign::{Foreign, ForeignLoad};
 pub use health::{Ejection, Health, Life};

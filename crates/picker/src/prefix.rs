@@ -7,6 +7,8 @@ mod holders;
 mod index;
 mod recency;
 
+use roadstead_core::Time;
+
 pub use index::{Matches, PrefixIndex};
 
 /// How a policy wants prompts cut into blocks and how much history it keeps.
@@ -33,6 +35,17 @@ pub enum HistoryCapacity {
         /// Blocks while the number is unknown (upstream's `lruCapacityPerServer`).
         unknown: usize,
     },
+}
+
+/// How full the history of one endpoint is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HistoryFill {
+    /// Blocks remembered.
+    pub blocks: usize,
+    /// Blocks that may be.
+    pub capacity: usize,
+    /// When the block that would be forgotten next was last used.
+    pub oldest: Option<Time>,
 }
 
 /// Most blocks remembered for one endpoint, whatever it says of its cache.

@@ -108,10 +108,7 @@ pub fn predict(
 
 /// Seconds until enough of those ahead have finished for the batch to take this request.
 fn slot_wait_s(state: &EndpointState, demand: &Demand, run_s: f64) -> f64 {
-    let slots = f64::from(state.slots_seen);
-    if slots == 0.0 {
-        return 0.0;
-    }
+    let Some(slots) = state.slots.known().map(f64::from) else { return 0.0 };
     let foreign = state.foreign.load();
     let present = f64::from(state.account.sequences) + f64::from(foreign.running + foreign.waiting);
     let over = present + demand.sequences - slots;

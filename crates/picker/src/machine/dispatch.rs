@@ -24,7 +24,7 @@ impl Machine {
         let choice = if candidates.is_empty() {
             None
         } else {
-            self.choose(ticket, &mut candidates, why.as_deref_mut())
+            self.choose(now, ticket, &mut candidates, why.as_deref_mut())
         };
         self.candidates = candidates;
         let Some((slot, hit_tokens)) = choice else { return false };
@@ -89,7 +89,7 @@ impl Machine {
             let slots = state.reported.adapters.as_ref().map_or(1, |fact| fact.value.slots as usize);
             state.models.used(now, adapter, slots);
         }
-        state.history = index.record(slot, &request.prefix);
+        state.history = index.record(now, slot, &request.prefix);
         ledger.given += 1;
         entry.phase = Phase::Flying(Flight {
             slot,
@@ -139,6 +139,7 @@ impl Machine {
     /// Runs the profile over `candidates`: the chosen slot and the tokens expected in its cache.
     fn choose(
         &mut self,
+        now: Time,
         ticket: Ticket,
         candidates: &mut Vec<Slot>,
         mut why: Option<&mut Why>,
@@ -147,7 +148,7 @@ impl Machine {
         let request = &tickets.get(ticket)?.request;
         let profile = &mut policy.profile;
         let cycle =
-            scratch.prepare((pool, index, learned), request, policy.shape, candidates, profile.predicts);
+            scratch.prepare((now, pool, index, learned), request, policy.shape, candidates, profile.predicts);
         let reasons = why.as_deref_mut().map(|why| why.candidates.as_mut_slice());
         let slot = profile.choose(&cycle, candidates, rng, reasons)?;
         if let Some(why) = why {

@@ -1,9 +1,15 @@
 //! Everything the machine knows of one endpoint.
 
+use std::time::Duration;
+
 use roadstead_core::{Endpoint, EngineState, Time};
 
-use super::{Account, Foreign, Health, Models, Reported};
-use crate::cost::Speed;
+use super::{Account, BatchSlots, Foreign, Health, Models, Reported};
+use crate::cost::{Speed, decode_step_s};
+use crate::prefix::HistoryFill;
+
+/// Decode steps for which a batch must stand still before a queue to count as full.
+const SETTLED_STEPS: f64 = 20.0;
 
 /// One endpoint of a pool.
 #[derive(Clone, Debug)]
@@ -18,10 +24,10 @@ pub struct EndpointState {
     pub speed: Speed,
     /// Prompt tokens sent there since the last scrape that the scraped KV usage cannot show yet.
     pub unscraped_tokens: u64,
-    /// Most sequences seen running while others waited: its slots, as far as they showed.
-    pub slots_seen: u32,
+    /// How many sequences it runs at once, as far as that showed.
+    pub slots: BatchSlots,
     /// Prompt blocks remembered as cached there, and how many may be.
-    pub history: (usize, usize),
+    pub history: HistoryFill,
     /// What it said.
     pub reported: Reported,
     /// What it serves.
@@ -38,8 +44,8 @@ impl EndpointState {
             foreign: Foreign::default(),
             speed: Speed::default(),
             unscraped_tokens: 0,
-            slots_seen: 0,
-            history: (0, 0),
+            slots: BatchSlots::default(),
+            history: HistoryFill::default(),
             reported: Reported::default(),
             models: Models::default(),
             health: Health::default(),
@@ -60,11 +66,9 @@ impl EndpointState {
         self.reported.answered = Some(now);
         if let Some((waiting, running)) = load {
             self.foreign.scraped(waiting, running, self.account.sequences);
-            if waiting > 0 {
-                self.slots_seen = self.slots_seen.max(running);
-            } else if running > self.slots_seen {
-                self.slots_seen = 0;
-            }
+            let settled =
+                Duration::from_secs_f64(SETTLED_STEPS * self.speed.step_scale() * decode_step_s(0.0, 0.0));
+            self.slots.scraped(now, waiting, running, settled);
         }
     }
 

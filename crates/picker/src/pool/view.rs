@@ -7,6 +7,7 @@ use roadstead_core::{EndpointId, Time};
 
 use super::{Account, EndpointState, ForeignLoad};
 use crate::pool::Pool;
+use crate::prefix::HistoryFill;
 
 /// A fact and its age.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +54,7 @@ pub struct EndpointView {
     /// Learned decode step time against the generic preset.
     pub step_scale: f64,
     /// Prompt blocks remembered as cached there, and how many may be.
-    pub history_blocks: (usize, usize),
+    pub history: HistoryFill,
 }
 
 /// A pool at an instant.
@@ -93,7 +94,7 @@ fn endpoint_view(state: &EndpointState, now: Time) -> EndpointView {
         foreign: state.foreign.load(),
         prefill_s_per_token: state.speed.prefill_s_per_token(),
         step_scale: state.speed.step_scale(),
-        history_blocks: state.history,
+        history: state.history,
     }
 }
 

@@ -8,7 +8,7 @@ const NONE: u16 = u16::MAX;
 #[derive(Debug)]
 pub(super) enum Holders {
     Few([u16; FEW_MAX]),
-    Many(Box<Vec<u64>>),
+    Many(Vec<u64>),
 }
 
 impl Holders {
@@ -33,7 +33,7 @@ impl Holders {
                     set(&mut words, held);
                 }
                 set(&mut words, slot);
-                *self = Holders::Many(Box::new(words));
+                *self = Holders::Many(words);
             }
             Holders::Many(words) => set(words, slot),
         }

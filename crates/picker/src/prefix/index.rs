@@ -2,8 +2,9 @@
 
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
-use roadstead_core::BlockHash;
+use roadstead_core::{BlockHash, Time};
 
+use super::HistoryFill;
 use super::holders::Holders;
 use super::recency::Recency;
 use crate::pool::Slot;
@@ -91,13 +92,13 @@ impl PrefixIndex {
 
     /// Notes that a prompt with these blocks was sent to `slot`, and returns the slot's fill. A slot without
     /// capacity remembers nothing.
-    pub fn record(&self, slot: Slot, blocks: &[BlockHash]) -> (usize, usize) {
+    pub fn record(&self, now: Time, slot: Slot, blocks: &[BlockHash]) -> HistoryFill {
         let endpoints = self.endpoints.read();
-        let Some(recency) = endpoints.get(slot.index()) else { return (0, 0) };
+        let Some(recency) = endpoints.get(slot.index()) else { return HistoryFill::default() };
         let mut recency = recency.lock();
         // From the last block to the first, so that a leaf is forgotten before its root, as engines evict.
         for &hash in blocks.iter().rev() {
-            if recency.touch(hash) {
+            if recency.touch(now, hash) {
                 let mut shard = self.shard(hash).write();
                 shard
                     .entry(hash)
@@ -106,7 +107,7 @@ impl PrefixIndex {
             }
         }
         self.trim(slot, &mut recency);
-        (recency.len(), recency.capacity())
+        recency.fill()
     }
 
     /// Forgets everything about `slot`: it left, or its engine started anew.
@@ -141,13 +142,10 @@ impl PrefixIndex {
         }
     }
 
-    /// Blocks remembered for `slot`, and how many may be.
-    pub fn fill(&self, slot: Slot) -> (usize, usize) {
+    /// How full the history of `slot` is.
+    pub fn fill(&self, slot: Slot) -> HistoryFill {
         let endpoints = self.endpoints.read();
-        endpoints.get(slot.index()).map_or((0, 0), |recency| {
-            let recency = recency.lock();
-            (recency.len(), recency.capacity())
-        })
+        endpoints.get(slot.index()).map_or(HistoryFill::default(), |recency| recency.lock().fill())
     }
 
     fn trim(&self, slot: Slot, recency: &mut Recency) {

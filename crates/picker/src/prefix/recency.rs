@@ -3,7 +3,9 @@
 //! Nodes live in one vector and are linked by index; a hash table finds them. A block costs about 24 bytes.
 
 use hashbrown::HashTable;
-use roadstead_core::BlockHash;
+use roadstead_core::{BlockHash, Time};
+
+use super::HistoryFill;
 
 const END: u32 = u32::MAX;
 
@@ -12,6 +14,7 @@ struct Node {
     hash: BlockHash,
     newer: u32,
     older: u32,
+    touched: Time,
 }
 
 /// An LRU list of block hashes.
@@ -41,8 +44,10 @@ impl Recency {
         self.table.len()
     }
 
-    pub(super) fn capacity(&self) -> usize {
-        self.capacity
+    /// How full it is.
+    pub(super) fn fill(&self) -> HistoryFill {
+        let oldest = self.nodes.get(self.oldest as usize).map(|node| node.touched);
+        HistoryFill { blocks: self.len(), capacity: self.capacity, oldest }
     }
 
     pub(super) fn set_capacity(&mut self, capacity: usize) {
@@ -50,16 +55,17 @@ impl Recency {
     }
 
     /// Makes `hash` the most recently used; true when it is new here.
-    pub(super) fn touch(&mut self, hash: BlockHash) -> bool {
+    pub(super) fn touch(&mut self, now: Time, hash: BlockHash) -> bool {
         let nodes = &self.nodes;
         if let Some(&at) = self.table.find(hash, |&at| nodes[at as usize].hash == hash) {
+            self.nodes[at as usize].touched = now;
             if self.newest != at {
                 self.unlink(at);
                 self.link_newest(at);
             }
             return false;
         }
-        let node = Node { hash, newer: END, older: END };
+        let node = Node { hash, newer: END, older: END, touched: now };
         let at = match self.free.pop() {
             Some(at) => {
                 self.nodes[at as usize] = node;

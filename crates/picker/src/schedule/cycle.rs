@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use roadstead_core::Request;
+use roadstead_core::{Request, Time};
 
 use crate::cost::{Demand, Learned, Prediction, predict};
 use crate::pool::{AdapterPlace, Pool, Slot};
 use crate::prefix::{BYTES_PER_TOKEN, Matches, PrefixIndex, PrefixShape};
 
-/// Share of evicted blocks that would have been asked for again.
-const EVICTED_REUSE: f64 = 0.5;
+/// How often a block of the pool's mean age would have been asked for again; its recompute also delays others.
+const EVICTED_REUSE: f64 = 1.5;
 
 /// One decision: a request against the pool as it stands.
 pub struct Cycle<'a> {
@@ -21,6 +21,9 @@ pub struct Cycle<'a> {
     pub adapter: Option<&'a Arc<str>>,
     /// How prompts are cut into blocks.
     pub shape: PrefixShape,
+    /// The time.
+    pub now: Time,
+    mean_age_s: f64,
     matches: &'a Matches,
     predictions: &'a [Prediction],
 }
@@ -36,13 +39,13 @@ impl Scratch {
     /// Looks the prompt up and, where the profile wants them, predicts every candidate.
     pub fn prepare<'a>(
         &'a mut self,
-        context: (&'a Pool, &PrefixIndex, &Learned),
+        context: (Time, &'a Pool, &PrefixIndex, &Learned),
         request: &'a Request,
         shape: PrefixShape,
         candidates: &[Slot],
         predicts: bool,
     ) -> Cycle<'a> {
-        let (pool, index, learned) = context;
+        let (now, pool, index, learned) = context;
         index.lookup(&request.prefix, &mut self.matches);
         let adapter = request
             .model
@@ -59,7 +62,21 @@ impl Scratch {
                 self.predictions[slot.index()] = predict(learned, state, &demand, hit, place);
             }
         }
-        Cycle { request, pool, adapter, shape, matches: &self.matches, predictions: &self.predictions }
+        let ages = candidates
+            .iter()
+            .filter_map(|slot| pool[*slot].history.oldest)
+            .map(|oldest| now.since(oldest).as_secs_f64());
+        let mean_age_s = ages.sum::<f64>() / candidates.len() as f64;
+        Cycle {
+            now,
+            mean_age_s,
+            request,
+            pool,
+            adapter,
+            shape,
+            matches: &self.matches,
+            predictions: &self.predictions,
+        }
     }
 }
 
@@ -80,13 +97,19 @@ impl Cycle<'_> {
     }
 
     /// Seconds of later recompute that the prompt's new blocks cost on `slot` by pushing out what is cached there.
+    /// The longer ago the endpoint's oldest block was used, compared with the pool's, the less it is worth.
     pub fn eviction_s(&self, slot: Slot) -> f64 {
         let state = &self.pool[slot];
-        let (held, capacity) = state.history;
+        let Some(oldest) = state.history.oldest else { return 0.0 };
         let new = (self.request.prefix.len() as u32).saturating_sub(self.hit_blocks(slot)) as usize;
-        let evicted =
-            (held + new).saturating_sub(capacity).min(new) * self.shape.block_bytes / BYTES_PER_TOKEN;
-        EVICTED_REUSE * evicted as f64 * state.speed.prefill_s_per_token()
+        let over = (state.history.blocks + new).saturating_sub(state.history.capacity).min(new);
+        if over == 0 {
+            return 0.0;
+        }
+        let age_s = self.now.since(oldest).as_secs_f64().max(1e-3);
+        let worth = self.mean_age_s / age_s;
+        let tokens = (over * self.shape.block_bytes / BYTES_PER_TOKEN) as f64;
+        EVICTED_REUSE * worth * tokens * state.speed.prefill_s_per_token()
     }
 
     /// Where the wanted adapter is on `slot`; resident where none is wanted.
