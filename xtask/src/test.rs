@@ -53,7 +53,11 @@ pub fn run(options: &Options) -> Result<bool> {
     if counts.passed + counts.failed == 0 {
         println!("no test ran");
     }
-    println!("\n{counts}");
+    println!();
+    for note in &counts.notes {
+        println!("{note}");
+    }
+    println!("{counts}");
     Ok(counts.failed == 0 && counts.passed > 0)
 }
 

@@ -10,11 +10,10 @@ use super::metadata::{Kind, Package};
 use super::{Report, Workspace};
 use crate::source::Finding;
 
-/// A crate of ours, what it may use of ours, and what its tests may use besides (`testkit` always).
+/// A crate of ours, and what it and its tests may use of ours; the tests may use `testkit` besides.
 struct Layer {
     name: &'static str,
     may_use: May,
-    tests_may_use: &'static [&'static str],
 }
 
 enum May {
@@ -67,8 +66,8 @@ const LAYERS: &[Layer] = &[
     layer("roadstead-lab", &["roadstead-core", "roadstead-engine", "roadstead-picker", "roadstead-loadgen"]),
     layer("roadstead-loadgen", &["roadstead-core", "roadstead-wire", "roadstead-net"]),
     layer("roadstead-testkit", &["roadstead-core", "roadstead-engine", "roadstead-picker"]),
-    Layer { name: "roadstead", may_use: May::Everything, tests_may_use: &[] },
-    Layer { name: "roadstead-bench", may_use: May::Everything, tests_may_use: &[] },
+    Layer { name: "roadstead", may_use: May::Everything },
+    Layer { name: "roadstead-bench", may_use: May::Everything },
     layer("xtask", &[]),
 ];
 
@@ -95,7 +94,7 @@ const BORDERS: &[(&[&str], &[&str])] = &[
 ];
 
 const fn layer(name: &'static str, may_use: &'static [&'static str]) -> Layer {
-    Layer { name, may_use: May::Only(may_use), tests_may_use: &[] }
+    Layer { name, may_use: May::Only(may_use) }
 }
 
 /// Checks every edge between crates of ours, and every border.
@@ -129,7 +128,7 @@ fn faults<'a>(package: &'a Package, ours: &[&str]) -> Vec<(&'a str, String)> {
         if ours.contains(&used) {
             if used == TESTS_ONLY && !for_tests {
                 found.push((used, format!("{used} is for tests only: take it as a dev-dependency")));
-            } else if used != TESTS_ONLY && !layer.allows(used, for_tests) {
+            } else if used != TESTS_ONLY && !layer.allows(used) {
                 found.push((used, format!("{user} may not use {used} (xtask/src/lint/layers.rs)")));
             }
         } else if let Some((_, inside)) =
@@ -143,10 +142,10 @@ fn faults<'a>(package: &'a Package, ours: &[&str]) -> Vec<(&'a str, String)> {
 }
 
 impl Layer {
-    fn allows(&self, used: &str, for_tests: bool) -> bool {
+    fn allows(&self, used: &str) -> bool {
         match self.may_use {
             May::Everything => true,
-            May::Only(names) => names.contains(&used) || (for_tests && self.tests_may_use.contains(&used)),
+            May::Only(names) => names.contains(&used),
         }
     }
 }

@@ -13,11 +13,13 @@ use anyhow::{Context, Result};
 use crate::process;
 
 /// How many tests ended in which way.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Counts {
     pub passed: usize,
     pub failed: usize,
     pub skipped: usize,
+    /// What failed, by name, and what was skipped, with its reason: for the end of the run.
+    pub notes: Vec<String>,
 }
 
 /// Runs a `cargo test` command and counts. A failure that no test reports (a build error, a test program that crashed)
@@ -63,8 +65,12 @@ impl Tally {
     fn take(&mut self, line: &str) {
         if let Some(result) = line.strip_prefix("test result: ") {
             let count = |word: &str| count_before(result, word);
-            let told =
-                Counts { passed: count(" passed"), failed: count(" failed"), skipped: count(" ignored") };
+            let told = Counts {
+                passed: count(" passed"),
+                failed: count(" failed"),
+                skipped: count(" ignored"),
+                notes: Vec::new(),
+            };
             self.failing_programs += usize::from(told.failed > 0);
             self.counts += told;
         } else if line.starts_with("error: test failed, to rerun")
@@ -73,6 +79,11 @@ impl Tally {
             self.failed_programs += 1;
         } else if line.starts_with("skipped: ") {
             self.skip_lines += 1;
+            self.counts.notes.push(line.to_owned());
+        } else if let Some(name) =
+            line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED"))
+        {
+            self.counts.notes.push(format!("failed: {name}"));
         }
     }
 
@@ -81,9 +92,14 @@ impl Tally {
         let skipped = self.skip_lines.min(counts.passed);
         counts.passed -= skipped;
         counts.skipped += skipped;
-        counts.failed += self.failed_programs.saturating_sub(self.failing_programs);
+        let crashed = self.failed_programs.saturating_sub(self.failing_programs);
+        counts.failed += crashed;
+        if crashed > 0 {
+            counts.notes.push(format!("failed: {crashed} test programs ended without a result"));
+        }
         if !success && counts.failed == 0 {
             counts.failed = 1;
+            counts.notes.push("failed: cargo test itself".to_owned());
         }
         counts
     }
@@ -113,6 +129,7 @@ impl AddAssign for Counts {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
+        self.notes.extend(other.notes);
     }
 }
 
@@ -151,6 +168,15 @@ mod tests {
     }
 
     #[test]
+    fn what_failed_is_named() {
+        let mut tally = Tally::default();
+        ["test a::b ... ok", "test a::c ... FAILED", BAD, RERUN]
+            .into_iter()
+            .for_each(|line| tally.take(line));
+        assert_eq!(tally.counts(false).notes, ["failed: a::c"]);
+    }
+
+    #[test]
     fn a_build_error_is_one_failure() {
         assert_eq!(told(&["error[E0425]: cannot find value"], false), (0, 1, 0));
     }
@@ -174,7 +200,8 @@ mod tests {
         let script = format!("echo '{OK}'; echo 'skipped: this' >&2; exit 0");
         let mut seen = Vec::new();
         let counts = counted(Command::new("sh").args(["-c", &script]), &mut seen).unwrap();
-        assert_eq!(counts, Counts { passed: 6, failed: 0, skipped: 3 });
+        assert_eq!((counts.passed, counts.failed, counts.skipped), (6, 0, 3));
+        assert_eq!(counts.notes, ["skipped: this"]);
         assert!(String::from_utf8(seen).unwrap().contains("7 passed"));
     }
 }

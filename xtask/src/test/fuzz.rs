@@ -27,13 +27,13 @@ pub fn run(seconds: u32, filter: Option<&str>) -> Result<Counts> {
     let program = match prepare()? {
         Availability::Ready(program) => program,
         Availability::Missing(why) => {
-            println!("fuzz: skipped, {why}");
-            return Ok(Counts { skipped: targets.len(), ..Counts::default() });
+            let notes = vec![format!("skipped: fuzz targets, {why}")];
+            return Ok(Counts { skipped: targets.len(), notes, ..Counts::default() });
         }
     };
     if !process::succeeds(&mut cargo_fuzz(&program, "build"))? {
-        println!("fuzz: the targets do not build");
-        return Ok(Counts { failed: targets.len(), ..Counts::default() });
+        let notes = vec!["failed: the fuzz targets do not build".to_owned()];
+        return Ok(Counts { failed: targets.len(), notes, ..Counts::default() });
     }
     let mut counts = Counts::default();
     for target in &targets {
@@ -41,6 +41,7 @@ pub fn run(seconds: u32, filter: Option<&str>) -> Result<Counts> {
             counts.passed += 1;
         } else {
             counts.failed += 1;
+            counts.notes.push(format!("failed: fuzz target {target}"));
         }
     }
     Ok(counts)
