@@ -37,11 +37,11 @@ impl Default for Limits {
 }
 
 /// Share of offered requests that may be sent again, on average.
-pub const RESEND_SHARE: f64 = 0.2;
+pub const RESEND_SHARE_PERCENT: u64 = 20;
 /// Resends that are always in the budget after a quiet time.
-pub const RESEND_BURST: f64 = 100.0;
+pub const RESEND_BURST: u64 = 100;
 /// Resends a second that the budget grants whatever the load.
-pub const RESEND_MIN_PER_S: f64 = 10.0;
+pub const RESEND_MIN_PER_S: u64 = 10;
 /// Endpoints in one pool; a join beyond it is refused and said.
 pub const ENDPOINTS_MAX: usize = 16_384;
 /// Models and adapters remembered of one endpoint's list.

@@ -2,35 +2,42 @@
 
 use roadstead_core::Time;
 
-use crate::limits::{RESEND_BURST, RESEND_MIN_PER_S, RESEND_SHARE};
+use crate::limits::{RESEND_BURST, RESEND_MIN_PER_S, RESEND_SHARE_PERCENT};
+
+/// Counted in billionths of a resend: a rate per second is then as many of them per nanosecond, without rounding.
+const ONE: u64 = 1_000_000_000;
 
 /// A bucket of resends.
 #[derive(Clone, Debug)]
 pub(crate) struct RetryBudget {
-    tokens: f64,
+    nano_resends: u64,
     at: Time,
 }
 
 impl RetryBudget {
     pub(crate) fn new() -> RetryBudget {
-        RetryBudget { tokens: RESEND_BURST, at: Time::ZERO }
+        RetryBudget { nano_resends: RESEND_BURST * ONE, at: Time::ZERO }
     }
 
     /// A request was offered.
     pub(crate) fn offered(&mut self) {
-        self.tokens = (self.tokens + RESEND_SHARE).min(RESEND_BURST);
+        self.add(ONE / 100 * RESEND_SHARE_PERCENT);
     }
 
     /// Takes one resend; false when there is none.
     pub(crate) fn take(&mut self, now: Time) -> bool {
-        let grown = self.tokens + now.since(self.at).as_secs_f64() * RESEND_MIN_PER_S;
-        self.tokens = grown.min(RESEND_BURST);
+        let passed = u64::try_from(now.since(self.at).as_nanos()).unwrap_or(u64::MAX);
+        self.add(passed.saturating_mul(RESEND_MIN_PER_S));
         self.at = self.at.max(now);
-        if self.tokens < 1.0 {
-            return false;
+        let granted = self.nano_resends >= ONE;
+        if granted {
+            self.nano_resends -= ONE;
         }
-        self.tokens -= 1.0;
-        true
+        granted
+    }
+
+    fn add(&mut self, nano_resends: u64) {
+        self.nano_resends = self.nano_resends.saturating_add(nano_resends).min(RESEND_BURST * ONE);
     }
 }
 
@@ -48,5 +55,14 @@ mod tests {
         }
         assert!(budget.take(Time::ZERO) && budget.take(Time::ZERO) && !budget.take(Time::ZERO));
         assert!(budget.take(Time::from_millis(100)));
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_grants_nothing() {
+        let mut budget = RetryBudget::new();
+        while budget.take(Time::from_millis(5_000)) {}
+        assert!(!budget.take(Time::ZERO));
+        assert!(!budget.take(Time::from_millis(5_000)));
+        assert!(budget.take(Time::NEVER));
     }
 }
