@@ -69,7 +69,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 20_000)]
     pub in_flight_max: usize,
 
-    /// Prompt tokens, of four bytes each: 128, uniform:16,512, lognormal:MEAN,SD[,MIN,MAX] or sharegpt. Default: sharegpt.
+    /// Prompt tokens, of four bytes each: 128, uniform:16,512, `lognormal:MEAN,SD[,MIN,MAX]` or sharegpt. Default: sharegpt.
     #[arg(long, value_name = "LAW", conflicts_with_all = ["prompts", "prefix_groups", "sessions"])]
     pub input_tokens: Option<String>,
     /// Answer tokens, in the same forms; sent as max_tokens.
