@@ -1,4 +1,4 @@
-//! The admin port, on loopback only: health, metrics, and what the pool looks like.
+//! The admin port, on loopback only: health, metrics, what the pool looks like, and draining of endpoints.
 
 mod pools;
 
@@ -6,11 +6,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use roadstead_epp::PoolHandle;
+use roadstead_fleet::Fleet;
 use roadstead_net::{Drained, Listener, ServerLimits, serve};
 use roadstead_picker::PoolView;
 use roadstead_telemetry::{CONTENT_TYPE, EndpointReading, InflightMetrics, MetricRegistry, PoolMetrics};
@@ -21,9 +22,19 @@ const POOL: &str = "default";
 const NAMESPACE: &str = "default";
 const FLOW: &str = "default-flow";
 
+const PATHS: &str = "\
+GET  /healthz                this process runs
+GET  /readyz                 some endpoint takes work
+GET  /metrics                metrics, OpenMetrics text
+GET  /pools                  endpoints, facts with their ages, what is in flight
+POST /drain?endpoint=NAME    no new work for an endpoint
+POST /undrain?endpoint=NAME  work again
+";
+
 /// What the admin port shows.
 pub struct Admin {
     pool: PoolHandle,
+    fleet: Arc<Fleet>,
     registry: MetricRegistry,
     pools: PoolMetrics,
     inflight: InflightMetrics,
@@ -31,11 +42,16 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// An admin port for `pool` and `registry`; not ready any more once `draining` is cancelled.
-    pub fn new(pool: PoolHandle, mut registry: MetricRegistry, draining: CancellationToken) -> Admin {
+    /// An admin port for `pool`, whose endpoints `fleet` looks at; not ready any more once `draining` is cancelled.
+    pub fn new(
+        pool: PoolHandle,
+        fleet: Arc<Fleet>,
+        mut registry: MetricRegistry,
+        draining: CancellationToken,
+    ) -> Admin {
         let pools = PoolMetrics::register(registry.upstream());
         let inflight = InflightMetrics::register(registry.upstream());
-        Admin { pool, registry, pools, inflight, draining }
+        Admin { pool, fleet, registry, pools, inflight, draining }
     }
 
     /// Serves until `stop`.
@@ -44,26 +60,41 @@ impl Admin {
         let make_service = move |_client| {
             let admin = admin.clone();
             service_fn(move |request: Request<Incoming>| {
-                let response = admin.answer(request.method(), request.uri().path());
+                let response = admin.answer(request.method(), request.uri());
                 async move { Ok::<_, Infallible>(response) }
             })
         };
         serve(listener, ServerLimits::default(), make_service, stop).await
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
-        if method != Method::GET && method != Method::HEAD {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
-        }
-        match path {
+    fn answer(&self, method: &Method, uri: &Uri) -> Response<Full<Bytes>> {
+        let reads = method == Method::GET || method == Method::HEAD;
+        match uri.path() {
+            "/drain" | "/undrain" if method != Method::POST => only("POST"),
+            "/drain" => self.drain(uri, true),
+            "/undrain" => self.drain(uri, false),
+            _ if !reads => only("GET, HEAD"),
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => self.readiness(),
             "/metrics" => self.metrics(),
             "/pools" => self.pools(),
-            "/" => text(StatusCode::OK, "/healthz\n/readyz\n/metrics\n/pools\n"),
-            _ => text(StatusCode::NOT_FOUND, "not found; there are /healthz, /readyz, /metrics and /pools\n"),
+            "/" => text(StatusCode::OK, PATHS),
+            _ => text(StatusCode::NOT_FOUND, &format!("not found; there are:\n{PATHS}")),
+        }
+    }
+
+    /// Stops or resumes new work for `?endpoint=NAME`.
+    fn drain(&self, uri: &Uri, on: bool) -> Response<Full<Bytes>> {
+        let name = uri.query().and_then(|query| query.strip_prefix("endpoint="));
+        let endpoints = self.fleet.endpoints();
+        match endpoints.iter().find(|endpoint| Some(&*endpoint.name) == name) {
+            Some(endpoint) => {
+                self.fleet.drain(endpoint.id, on);
+                text(StatusCode::OK, "ok\n")
+            }
+            None => {
+                text(StatusCode::NOT_FOUND, "say which as ?endpoint=NAME, with a name that /pools shows\n")
+            }
         }
     }
 
@@ -114,6 +145,12 @@ impl Admin {
             }
         }
     }
+}
+
+fn only(methods: &'static str) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {methods}\n"));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+    response
 }
 
 fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {

@@ -132,7 +132,7 @@ impl Gateway {
         let front = Front::new(pool.clone(), upstreams, config.proxy, config.access_log.clone());
         let serving =
             serve(listeners.front, config.server, move |client| front.service(client), accepting.clone());
-        let admin = Admin::new(pool.clone(), registry, accepting.clone());
+        let admin = Admin::new(pool.clone(), fleet.clone(), registry, accepting.clone());
         let driver = {
             let (pool, stop) = (pool.clone(), running.clone());
             tokio::spawn(async move { pool.drive(stop).await })
