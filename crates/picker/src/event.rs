@@ -9,7 +9,7 @@ use crate::fact::Failure;
 pub enum Event {
     /// The request is on its way to the endpoint.
     Sent,
-    /// The response head arrived.
+    /// The answer has begun for the client, or its head shows an error: the request stays where it is.
     Answered {
         /// Its HTTP status.
         status: u16,

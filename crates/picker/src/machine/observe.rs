@@ -54,7 +54,7 @@ impl Machine {
     /// Requests on `slot` that may be sent elsewhere: they have shown no byte.
     fn stuck_on(&self, slot: Slot) -> Vec<Ticket> {
         let stuck = |entry: &Entry| match &entry.phase {
-            Phase::Flying(flight) => flight.slot == slot && flight.first_byte.is_none(),
+            Phase::Flying(flight) => flight.slot == slot && flight.first_byte.is_none() && !flight.judged,
             Phase::Waiting => false,
         };
         let movable = |entry: &Entry| entry.request.retry == RetryClass::UntilFirstByte && stuck(entry);
