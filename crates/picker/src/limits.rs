@@ -46,5 +46,7 @@ pub const RESEND_MIN_PER_S: u64 = 10;
 pub const ENDPOINTS_MAX: usize = 16_384;
 /// Models and adapters remembered of one endpoint's list.
 pub const MODELS_MAX: usize = 4_096;
+/// Sequences counted of one request; more are taken for this many.
+pub const SEQUENCES_MAX: u32 = 4_096;
 /// Waiting requests that one wake-up tries to place.
 pub const HEADS_TRIED_MAX: usize = 64;

@@ -16,7 +16,7 @@ use roadstead_core::{Refusal, Request, Time};
 use crate::cost::Learned;
 use crate::invariants::Ledger;
 use crate::limits::{HEADS_TRIED_MAX, Limits};
-use crate::pool::{Life, Pool, PoolView, Slot};
+use crate::pool::{Pool, PoolView, Slot};
 use crate::prefix::PrefixIndex;
 use crate::queue::WaitQueue;
 use crate::retry_budget::RetryBudget;
@@ -39,6 +39,8 @@ pub struct Machine {
     ledger: Ledger,
     scratch: Scratch,
     candidates: Vec<Slot>,
+    /// When the waiting requests were last tried.
+    tried: Time,
 }
 
 impl Machine {
@@ -58,6 +60,7 @@ impl Machine {
             ledger: Ledger::default(),
             scratch: Scratch::default(),
             candidates: Vec::new(),
+            tried: Time::ZERO,
         }
     }
 
@@ -69,6 +72,7 @@ impl Machine {
             arrived: now,
             phase: Phase::Waiting,
             excluded: Vec::new(),
+            refusal: Refusal::UpstreamFailed,
             resends: 0,
         });
         self.settle_prefilled(now);
@@ -83,14 +87,12 @@ impl Machine {
         let mut next = self.queue.next_deadline();
         let mut earlier = |at: Time| next = Some(next.map_or(at, |next| next.min(at)));
         for (_, state) in self.pool.iter() {
-            if let Life::Silent(since) = state.health.life {
-                let at = since + self.limits.move_after;
-                if !state.account.is_empty() {
-                    earlier(at);
-                }
+            if let Some(at) = state.health.move_at.filter(|_| !state.account.is_empty()) {
+                earlier(at);
             }
+            // An ejection that was over when the queue was last tried changes nothing for what still waits.
             if self.queue.len() > 0
-                && let Some(ejection) = state.health.ejection.filter(|ejection| !ejection.trying)
+                && let Some(ejection) = state.health.ejection.filter(|ejection| ejection.until > self.tried)
             {
                 earlier(ejection.until);
             }
@@ -132,6 +134,7 @@ impl Machine {
     }
 
     fn try_waiting(&mut self, now: Time) {
+        self.tried = now;
         for ticket in self.queue.heads(HEADS_TRIED_MAX) {
             let Some(arrived) = self.tickets.get(ticket).map(|entry| entry.arrived) else { continue };
             if self.place(now, ticket) {
@@ -147,8 +150,9 @@ impl Machine {
                 continue;
             };
             // A ticket that was sent again meanwhile has a later expectation of its own.
-            let due = flight.booking.at + std::time::Duration::from_secs_f64(flight.ttft_s) <= now;
-            if due && let Some(state) = self.pool.get_mut(flight.slot) {
+            if flight.prefilled_at <= now
+                && let Some(state) = self.pool.get_mut(flight.slot)
+            {
                 state.account.prefilled(&mut flight.booking);
             }
         }

@@ -60,8 +60,8 @@ impl HistoryCapacity {
         let blocks = match (self, kv) {
             (HistoryCapacity::KvTokens { unknown } | HistoryCapacity::KvBlocks { unknown }, None) => unknown,
             (HistoryCapacity::KvTokens { .. }, Some((kv_blocks, block_tokens))) => {
-                let tokens = kv_blocks as usize * block_tokens as usize;
-                tokens * BYTES_PER_TOKEN / shape.block_bytes
+                let tokens = (kv_blocks as usize).saturating_mul(block_tokens as usize);
+                tokens.saturating_mul(BYTES_PER_TOKEN) / shape.block_bytes.max(1)
             }
             (HistoryCapacity::KvBlocks { .. }, Some((kv_blocks, _))) => kv_blocks as usize,
         };

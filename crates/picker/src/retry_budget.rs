@@ -36,6 +36,11 @@ impl RetryBudget {
         granted
     }
 
+    /// A resend that was taken did not happen.
+    pub(crate) fn give_back(&mut self) {
+        self.add(ONE);
+    }
+
     fn add(&mut self, nano_resends: u64) {
         self.nano_resends = self.nano_resends.saturating_add(nano_resends).min(RESEND_BURST * ONE);
     }

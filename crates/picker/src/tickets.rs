@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use roadstead_core::{EndpointId, Request, Time};
+use roadstead_core::{EndpointId, Refusal, Request, Time};
 
 use crate::pool::{Booking, Slot};
 use crate::verdict::Ticket;
@@ -29,11 +29,19 @@ pub(crate) struct Flight {
     pub(crate) other_s: f64,
     /// Seconds to the first token, as predicted at dispatch.
     pub(crate) ttft_s: f64,
+    /// When the prompt should be computed.
+    pub(crate) prefilled_at: Time,
+    /// Whether the time to the first token will tell of the endpoint's prefill speed.
+    pub(crate) timed: bool,
+    /// Whether it is the trial after an ejection.
+    pub(crate) trial: bool,
     pub(crate) first_byte: Option<Time>,
     /// When output was last counted, and how much there was.
     pub(crate) counted: (Time, u32),
-    /// Whether the head has shown the endpoint to be well or not.
+    /// Whether the endpoint was judged by it.
     pub(crate) judged: bool,
+    /// Whether the answer is an error.
+    pub(crate) error: bool,
 }
 
 /// A request in the machine.
@@ -42,7 +50,10 @@ pub(crate) struct Entry {
     pub(crate) request: Request,
     pub(crate) arrived: Time,
     pub(crate) phase: Phase,
+    /// Endpoints that failed at it.
     pub(crate) excluded: Vec<EndpointId>,
+    /// What its last failure is called, should nothing be left to try.
+    pub(crate) refusal: Refusal,
     pub(crate) resends: u32,
 }
 

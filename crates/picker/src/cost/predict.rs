@@ -5,6 +5,7 @@ use roadstead_core::Request;
 use super::average::Average;
 use super::law::decode_step_s;
 use super::speed::Speed;
+use crate::limits::SEQUENCES_MAX;
 use crate::pool::{AdapterPlace, EndpointState};
 
 /// Output tokens expected of a request before any answer was seen.
@@ -53,7 +54,7 @@ impl Demand {
         Demand {
             prompt_tokens: f64::from(request.work.prompt_tokens),
             output_tokens: request.work.output_tokens_max.map_or(usual, |most| usual.min(f64::from(most))),
-            sequences: f64::from(request.work.sequences.max(1)),
+            sequences: f64::from(request.work.sequences.clamp(1, SEQUENCES_MAX)),
         }
     }
 }
@@ -63,6 +64,8 @@ impl Demand {
 pub struct Prediction {
     /// Seconds to the first token.
     pub ttft_s: f64,
+    /// Of those, seconds until a place in the batch and memory are free, beyond the prompts ahead.
+    pub queued_s: f64,
     /// Seconds for each further token.
     pub tpot_s: f64,
     /// Seconds until the whole answer is there.
@@ -95,15 +98,16 @@ pub fn predict(
     let ahead = state.account.prefill_tokens as f64 + f64::from(foreign.waiting) * mean_prompt;
     let beta = state.speed.prefill_s_per_token();
 
+    let ahead_s = ahead * beta;
     let wait_s =
-        (ahead * beta).max(slot_wait_s(state, demand, run_s)).max(kv_wait_s(state, uncached, context, run_s));
+        ahead_s.max(slot_wait_s(state, demand, run_s)).max(kv_wait_s(state, uncached, context, run_s));
     let adapter_s = match adapter {
         None | Some(AdapterPlace::Resident) => 0.0,
         Some(AdapterPlace::FreeSlot) => scale * ADAPTER_LOAD_S,
         Some(AdapterPlace::Loadable) => scale * ADAPTER_LOAD_S + run_s / 2.0,
     };
     let ttft_s = step_s / 2.0 + wait_s + uncached * beta + adapter_s;
-    Prediction { ttft_s, tpot_s, total_s: ttft_s + run_s, hit_tokens }
+    Prediction { ttft_s, queued_s: wait_s - ahead_s, tpot_s, total_s: ttft_s + run_s, hit_tokens }
 }
 
 /// Seconds until enough of those ahead have finished for the batch to take this request.

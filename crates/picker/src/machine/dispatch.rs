@@ -5,7 +5,7 @@ use std::time::Duration;
 use roadstead_core::{EndpointId, Placement, Refusal, Time};
 
 use super::Machine;
-use crate::cost::{Demand, predict};
+use crate::cost::{Demand, Prediction, predict};
 use crate::pool::{Booking, EndpointState, Slot};
 use crate::schedule::Cycle;
 use crate::tickets::{Entry, Flight, Phase};
@@ -44,10 +44,9 @@ impl Machine {
         if self.model_is_unknown(entry) {
             return self.refuse(ticket, Refusal::UnknownModel);
         }
-        let untried =
-            |state: &EndpointState| !state.health.leaving && !entry.excluded.contains(&state.endpoint.id);
+        let untried = |state: &EndpointState| !state.health.leaving && fits(entry, state);
         if !entry.excluded.is_empty() && !self.pool.iter().any(|(_, state)| untried(state)) {
-            return self.refuse(ticket, Refusal::UpstreamFailed);
+            return self.refuse(ticket, entry.refusal);
         }
         let deadline = arrived + self.limits.queue_wait_max;
         if deadline <= now {
@@ -67,14 +66,16 @@ impl Machine {
 
     /// Books `ticket` on `slot`, in place of the booking that it may hold.
     pub(super) fn dispatch(&mut self, now: Time, ticket: Ticket, slot: Slot, hit_tokens: u32) {
-        self.release(ticket);
+        self.release(now, ticket);
         let Machine { tickets, pool, index, learned, ledger, .. } = self;
         let Some(entry) = tickets.get_mut(ticket) else { return };
         let request = &entry.request;
         let state = pool.get_mut(slot).expect("a candidate's slot is in use");
 
         let demand = Demand::of(request, learned);
-        let ttft_s = predict(learned, state, &demand, hit_tokens, None).ttft_s;
+        let adapter = request.model.as_ref().filter(|model| state.models.is_adapter(model));
+        let place = adapter.map(|adapter| state.models.place(adapter, &state.reported));
+        let Prediction { ttft_s, queued_s, .. } = predict(learned, state, &demand, hit_tokens, place);
         let booking = Booking::new(now, &request.work, hit_tokens);
         let foreign_tokens = f64::from(state.foreign.load().waiting) * learned.prompt_tokens.value();
         let ahead_tokens = state.account.prefill_tokens as f64 + foreign_tokens;
@@ -84,13 +85,17 @@ impl Machine {
         state.account.give(&booking);
         state.foreign.own(state.account.sequences);
         state.unscraped_tokens += u64::from(booking.uncached_tokens);
-        state.health.sent();
-        if let Some(adapter) = request.model.as_ref().filter(|model| state.models.is_adapter(model)) {
+        let trial = state.health.sent(now);
+        if let Some(adapter) = adapter {
             let slots = state.reported.adapters.as_ref().map_or(1, |fact| fact.value.slots as usize);
             state.models.used(now, adapter, slots);
         }
         state.history = index.record(now, slot, &request.prefix);
         ledger.given += 1;
+        let expected = Duration::from_secs_f64(ttft_s.clamp(0.0, PREFILL_EXPECTED_MAX.as_secs_f64()));
+        let prefilled_at = now + expected;
+        // Where it waits for others to finish, or has no prompt, the time to its first byte says nothing of prefill.
+        let timed = booking.prompt_tokens > 0 && queued_s <= 0.0;
         entry.phase = Phase::Flying(Flight {
             slot,
             endpoint: state.endpoint.id,
@@ -98,21 +103,27 @@ impl Machine {
             ahead_tokens,
             other_s: (ttft_s - prefill_s).max(0.0),
             ttft_s,
+            prefilled_at,
+            timed,
+            trial,
             first_byte: None,
             counted: (now, 0),
             judged: false,
+            error: false,
         });
-        let expected = Duration::from_secs_f64(ttft_s.clamp(0.0, PREFILL_EXPECTED_MAX.as_secs_f64()));
-        tickets.expect_prefilled(now + expected, ticket);
+        tickets.expect_prefilled(prefilled_at, ticket);
     }
 
     /// Returns the booking that `ticket` holds, if it holds one.
-    pub(super) fn release(&mut self, ticket: Ticket) -> Option<Flight> {
+    pub(super) fn release(&mut self, now: Time, ticket: Ticket) -> Option<Flight> {
         let entry = self.tickets.get_mut(ticket)?;
         let Phase::Flying(flight) = std::mem::replace(&mut entry.phase, Phase::Waiting) else { return None };
         self.ledger.returned += 1;
         let state = self.pool.get_mut(flight.slot).expect("a slot stays while work is in flight");
         state.account.take(&flight.booking);
+        if flight.trial && !flight.judged {
+            state.health.undecided(now);
+        }
         if state.health.leaving && state.account.is_empty() {
             self.index.forget(flight.slot);
             self.pool.remove(flight.slot);
@@ -122,16 +133,11 @@ impl Machine {
 
     fn collect_candidates(&self, now: Time, entry: &Entry, candidates: &mut Vec<Slot>) {
         candidates.clear();
-        let model = entry.request.model.as_ref();
-        let fits = |state: &EndpointState| {
-            model.is_none_or(|model| state.models.serves(model))
-                && !entry.excluded.contains(&state.endpoint.id)
-        };
-        let ready = |state: &EndpointState| state.health.barred(now).is_none() && fits(state);
+        let ready = |state: &EndpointState| state.health.barred(now).is_none() && fits(entry, state);
         candidates.extend(self.pool.iter().filter(|(_, state)| ready(state)).map(|(slot, _)| slot));
         if candidates.is_empty() {
             // Every endpoint that could serve it is ejected: an error from one of them beats none from us.
-            let last_resort = |state: &EndpointState| state.health.only_ejected() && fits(state);
+            let last_resort = |state: &EndpointState| state.health.only_ejected() && fits(entry, state);
             candidates.extend(self.pool.iter().filter(|(_, state)| last_resort(state)).map(|(slot, _)| slot));
         }
     }
@@ -175,6 +181,12 @@ impl Machine {
             candidates: candidates.collect(),
         })
     }
+}
+
+/// Whether `state` serves what is asked and has not failed at it.
+fn fits(entry: &Entry, state: &EndpointState) -> bool {
+    entry.request.model.as_ref().is_none_or(|model| state.models.serves(model))
+        && !entry.excluded.contains(&state.endpoint.id)
 }
 
 fn explain_predictions(cycle: &Cycle<'_>, candidates: &mut [CandidateWhy]) {

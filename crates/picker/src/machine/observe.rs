@@ -1,11 +1,11 @@
 //! Facts about endpoints.
 
-use roadstead_core::{EndpointId, EngineState, Refusal, RetryClass, Time};
+use roadstead_core::{Endpoint, EndpointId, EngineState, Refusal, RetryClass, Time};
 
 use super::Machine;
 use crate::fact::Fact;
 use crate::limits::HEADS_TRIED_MAX;
-use crate::pool::{EndpointState, Life, Slot};
+use crate::pool::{EndpointState, Slot};
 use crate::tickets::{Entry, Phase};
 use crate::verdict::Ticket;
 
@@ -13,11 +13,7 @@ impl Machine {
     /// Takes over what a shell saw. Facts about endpoints that are not in the pool are ignored.
     pub fn observe(&mut self, now: Time, fact: Fact) {
         match fact {
-            Fact::Joined(endpoint) => {
-                if let Some(slot) = self.pool.join(endpoint) {
-                    self.size_history(slot);
-                }
-            }
+            Fact::Joined(endpoint) => self.join(endpoint),
             Fact::Left(endpoint) => self.with_slot(endpoint, Machine::leave),
             Fact::Draining { endpoint, on } => self.with_state(endpoint, |state| state.health.draining = on),
             Fact::Scraped { endpoint, state } => self.with_slot(endpoint, |machine, slot| {
@@ -29,7 +25,10 @@ impl Machine {
             Fact::Models { endpoint, models } => {
                 self.with_state(endpoint, |state| state.models.replace(models))
             }
-            Fact::Silent(endpoint) => self.with_state(endpoint, |state| state.health.silent(now)),
+            Fact::Silent(endpoint) => {
+                let limits = self.limits.clone();
+                self.with_state(endpoint, |state| state.health.silent(now, &limits))
+            }
             Fact::Unreachable(endpoint) => self.with_slot(endpoint, |machine, slot| machine.lost(now, slot)),
         }
         if self.queue.len() > 0 {
@@ -38,16 +37,19 @@ impl Machine {
         }
     }
 
-    /// Sends elsewhere what has shown no byte on endpoints that are silent for too long.
+    /// Sends elsewhere what has shown no byte on endpoints that are silent or unreachable for too long.
     pub(super) fn move_from_silent(&mut self, now: Time) {
-        let due = |life: Life| matches!(life, Life::Silent(since) if since + self.limits.move_after <= now);
-        let hung = self.pool.iter().filter(|(_, state)| due(state.health.life)).map(|(slot, _)| slot);
+        let due = |state: &EndpointState| state.health.move_at.is_some_and(|at| at <= now);
+        let hung = self.pool.iter().filter(|(_, state)| due(state)).map(|(slot, _)| slot);
         for slot in hung.collect::<Vec<_>>() {
+            let mut all_moved = true;
             for ticket in self.stuck_on(slot) {
-                self.offer_again(now, ticket);
+                all_moved &= self.offer_again(now, ticket);
             }
-            // Moved once; from here on it counts as gone.
-            self.state(slot).health.unreachable(now);
+            let again = (!all_moved).then_some(now + self.limits.move_after);
+            if let Some(state) = self.pool.get_mut(slot) {
+                state.health.move_at = again;
+            }
         }
     }
 
@@ -59,6 +61,14 @@ impl Machine {
         };
         let movable = |entry: &Entry| entry.request.retry == RetryClass::UntilFirstByte && stuck(entry);
         self.tickets.iter().filter(|(_, entry)| movable(entry)).map(|(ticket, _)| ticket).collect()
+    }
+
+    fn join(&mut self, endpoint: Endpoint) {
+        if let Some(slot) = self.pool.slot(endpoint.id) {
+            self.state(slot).health.leaving = false;
+        } else if let Some(slot) = self.pool.join(endpoint) {
+            self.size_history(slot);
+        }
     }
 
     fn scraped(&mut self, now: Time, slot: Slot, reading: EngineState) {
@@ -82,8 +92,9 @@ impl Machine {
     fn lost(&mut self, now: Time, slot: Slot) {
         self.index.forget(slot);
         let history = self.index.fill(slot);
+        let limits = self.limits.clone();
         let state = self.state(slot);
-        state.health.unreachable(now);
+        state.health.unreachable(now, &limits);
         state.foreign.clear();
         state.models.forget_residents();
         state.history = history;

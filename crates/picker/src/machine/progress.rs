@@ -38,13 +38,23 @@ impl Machine {
             Event::ServedBy(endpoint) => self.served_by(now, ticket, endpoint),
             Event::Finished(usage) => self.finished(now, ticket, usage),
             Event::Failed(failure) => self.failed(now, ticket, failure),
-            Event::Gone => self.close(ticket),
+            Event::Gone => self.close(now, ticket),
         }
     }
 
-    /// Offers a ticket that hangs again, elsewhere. It stays where it is if there is no elsewhere.
-    pub(super) fn offer_again(&mut self, now: Time, ticket: Ticket) {
-        self.try_again(now, ticket);
+    /// Offers a ticket that hangs again, elsewhere. It stays where it is if there is no elsewhere: false when
+    /// that may change.
+    pub(super) fn offer_again(&mut self, now: Time, ticket: Ticket) -> bool {
+        match self.try_again(now, ticket) {
+            Again::Dispatched | Again::NotAllowed => true,
+            Again::NoRoom => {
+                self.budget.give_back();
+                if let Some(entry) = self.tickets.get_mut(ticket) {
+                    entry.resends -= 1;
+                }
+                false
+            }
+        }
     }
 
     fn try_again(&mut self, now: Time, ticket: Ticket) -> Again {
@@ -65,11 +75,16 @@ impl Machine {
         let Some(Entry { phase: Phase::Flying(flight), .. }) = tickets.get_mut(ticket) else { return };
         let Some(state) = pool.get_mut(flight.slot) else { return };
         flight.judged = true;
-        if status >= 500 { state.health.failed(now, limits) } else { state.health.succeeded() }
+        flight.error = status >= 400;
+        flight.timed &= !flight.error;
+        if status >= 500 { state.health.failed(now, limits, flight.trial) } else { state.health.succeeded() }
     }
 
     fn finished(&mut self, now: Time, ticket: Ticket, usage: Usage) {
         self.learn(ticket, |flight, state, learned| {
+            if flight.error {
+                return;
+            }
             if let Some(tokens) = usage.output_tokens {
                 if flight.first_byte.is_some() {
                     count_tokens(now, flight, state, learned, tokens);
@@ -77,13 +92,15 @@ impl Machine {
                     whole_answer(now, flight, state, learned, tokens);
                 }
             }
-            let tokens = usage.output_tokens.unwrap_or(flight.booking.output_tokens);
-            if tokens > 0 {
-                learned.output_tokens.add(f64::from(tokens) / f64::from(flight.booking.sequences));
+            let counted = Some(flight.booking.output_tokens).filter(|tokens| *tokens > 0);
+            if let Some(tokens) = usage.output_tokens.or(counted) {
+                learned.output_tokens.add(f64::from(tokens) / sequences(flight));
             }
-            learned.prompt_tokens.add(f64::from(flight.booking.prompt_tokens));
+            if flight.booking.prompt_tokens > 0 {
+                learned.prompt_tokens.add(f64::from(flight.booking.prompt_tokens));
+            }
         });
-        self.close(ticket);
+        self.close(now, ticket);
     }
 
     fn failed(&mut self, now: Time, ticket: Ticket, failure: Failure) {
@@ -95,16 +112,20 @@ impl Machine {
         }
         let may = failure.offer_again
             && (entry.request.retry == RetryClass::UntilFirstByte || failure.kind.unprocessed());
+        let refusal = refusal_of(failure.kind);
         self.judge(now, ticket, failure.kind);
+        if let Some(entry) = self.tickets.get_mut(ticket) {
+            entry.refusal = refusal;
+        }
         match if may { self.try_again(now, ticket) } else { Again::NotAllowed } {
             Again::Dispatched => {}
             Again::NoRoom => {
-                self.release(ticket);
+                self.release(now, ticket);
                 self.wait_or_refuse(now, ticket);
             }
             Again::NotAllowed => {
-                self.release(ticket);
-                self.refuse(ticket, refusal_of(failure.kind));
+                self.release(now, ticket);
+                self.refuse(ticket, refusal);
             }
         }
     }
@@ -114,11 +135,13 @@ impl Machine {
         let Machine { tickets, pool, limits, .. } = self;
         let Some(Entry { phase: Phase::Flying(flight), .. }) = tickets.get_mut(ticket) else { return };
         let Some(state) = pool.get_mut(flight.slot) else { return };
-        let judged = std::mem::replace(&mut flight.judged, true);
         match kind {
-            FailureKind::Connect => state.health.unreachable(now),
-            FailureKind::Overloaded => state.health.undecided(),
-            _ if !judged => state.health.failed(now, limits),
+            // A trial that ends so has told nothing of the exchange itself; releasing it frees the next.
+            FailureKind::Connect => state.health.unreachable(now, limits),
+            FailureKind::Overloaded => {}
+            _ if !std::mem::replace(&mut flight.judged, true) => {
+                state.health.failed(now, limits, flight.trial);
+            }
             _ => {}
         }
     }
@@ -126,20 +149,23 @@ impl Machine {
     fn served_by(&mut self, now: Time, ticket: Ticket, endpoint: EndpointId) {
         let Some(slot) = self.pool.slot(endpoint) else { return };
         let Some(Entry { phase: Phase::Flying(flight), .. }) = self.tickets.get(ticket) else { return };
-        if flight.endpoint != endpoint {
-            self.dispatch(now, ticket, slot, 0);
+        if flight.endpoint == endpoint {
+            return;
         }
+        let first_byte = flight.first_byte;
+        self.dispatch(now, ticket, slot, 0);
+        self.learn(ticket, |flight, state, _| {
+            // What was ahead of it when it was sent is not known.
+            flight.timed = false;
+            flight.first_byte = first_byte;
+            if first_byte.is_some() {
+                state.account.prefilled(&mut flight.booking);
+            }
+        });
     }
 
-    fn close(&mut self, ticket: Ticket) {
-        // A client that left before the head says nothing of the endpoint; a trial after an ejection is free again.
-        if let Some(Entry { phase: Phase::Flying(flight), .. }) = self.tickets.get(ticket)
-            && !flight.judged
-            && let Some(state) = self.pool.get_mut(flight.slot)
-        {
-            state.health.undecided();
-        }
-        self.release(ticket);
+    fn close(&mut self, now: Time, ticket: Ticket) {
+        self.release(now, ticket);
         if let Some(entry) = self.tickets.remove(ticket) {
             self.queue.remove(entry.arrived, ticket);
         }
@@ -166,7 +192,16 @@ fn first_byte(now: Time, flight: &mut Flight, state: &mut EndpointState, learned
     if flight.first_byte.is_some() {
         return;
     }
-    let seconds = now.since(flight.booking.at).as_secs_f64();
+    sample_first_token(now.since(flight.booking.at).as_secs_f64(), flight, state, learned);
+    state.account.prefilled(&mut flight.booking);
+    flight.first_byte = Some(now);
+    flight.counted = (now, flight.booking.output_tokens);
+}
+
+fn sample_first_token(seconds: f64, flight: &Flight, state: &mut EndpointState, learned: &mut Learned) {
+    if !flight.timed {
+        return;
+    }
     let sample = FirstTokenSample {
         seconds: (seconds - flight.other_s).max(0.0),
         ahead_tokens: flight.ahead_tokens,
@@ -176,9 +211,10 @@ fn first_byte(now: Time, flight: &mut Flight, state: &mut EndpointState, learned
     state.speed.first_token(&sample);
     learned.speed.first_token(&sample);
     learned.speed.settle_pool();
-    state.account.prefilled(&mut flight.booking);
-    flight.first_byte = Some(now);
-    flight.counted = (now, flight.booking.output_tokens);
+}
+
+fn sequences(flight: &Flight) -> f64 {
+    f64::from(flight.booking.sequences.max(1))
 }
 
 fn count_tokens(
@@ -195,11 +231,11 @@ fn count_tokens(
         return;
     }
     flight.counted = (now, tokens);
-    let steps = f64::from(new) / f64::from(flight.booking.sequences);
+    let steps = f64::from(new) / sequences(flight);
     sample_decode(now.since(since).as_secs_f64(), steps, state, learned);
 }
 
-/// An answer that came whole: what was not the predicted first token was decoding.
+/// An answer that came whole: its time is shared between prefill and decoding as predicted.
 fn whole_answer(
     now: Time,
     flight: &mut Flight,
@@ -208,20 +244,27 @@ fn whole_answer(
     tokens: u32,
 ) {
     state.account.grown(&mut flight.booking, tokens);
-    if tokens < DECODE_SAMPLE_TOKENS_MIN {
-        return;
+    let seconds = now.since(flight.booking.at).as_secs_f64();
+    let steps = f64::from(tokens) / sequences(flight);
+    let decoding_s = state.speed.step_scale() * generic_decode_s(steps, state, learned);
+    let share = decoding_s / (decoding_s + flight.ttft_s).max(f64::MIN_POSITIVE);
+    sample_first_token(seconds * (1.0 - share), flight, state, learned);
+    if tokens >= DECODE_SAMPLE_TOKENS_MIN {
+        sample_decode(seconds * share, steps, state, learned);
     }
-    let seconds = now.since(flight.booking.at).as_secs_f64() - flight.ttft_s;
-    let steps = f64::from(tokens) / f64::from(flight.booking.sequences);
-    sample_decode(seconds.max(0.0), steps, state, learned);
 }
 
 fn sample_decode(seconds: f64, steps: f64, state: &mut EndpointState, learned: &mut Learned) {
-    let foreign = f64::from(state.foreign.load().running);
-    let sequences = f64::from(state.account.decoding) + foreign;
-    let context = state.account.context_tokens as f64 + foreign * learned.prompt_tokens.value();
-    let generic_s = steps * decode_step_s(sequences, context);
+    let generic_s = generic_decode_s(steps, state, learned);
     state.speed.decoded(seconds, generic_s);
     learned.speed.decoded(seconds, generic_s);
     learned.speed.settle_pool();
+}
+
+/// Seconds that the generic engine would take for `steps` decode steps beside what is there now.
+fn generic_decode_s(steps: f64, state: &EndpointState, learned: &Learned) -> f64 {
+    let foreign = f64::from(state.foreign.load().running);
+    let sequences = f64::from(state.account.decoding) + foreign;
+    let context = state.account.context_tokens as f64 + foreign * learned.prompt_tokens.value();
+    steps * decode_step_s(sequences, context)
 }

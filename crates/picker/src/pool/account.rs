@@ -4,6 +4,8 @@
 
 use roadstead_core::{Time, Work};
 
+use crate::limits::SEQUENCES_MAX;
+
 /// What is in flight on one endpoint by our own account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
@@ -37,12 +39,14 @@ pub struct Booking {
 }
 
 impl Booking {
-    /// A booking for `work` of which `hit_tokens` are expected in the cache.
+    /// A booking for `work` of which `hit_tokens` are expected in the cache. A request with a prompt is at least
+    /// one sequence in the engine; one without work, such as a question about models, is none.
     pub fn new(at: Time, work: &Work, hit_tokens: u32) -> Booking {
+        let least = u32::from(work.prompt_tokens > 0);
         Booking {
             at,
             uncached_tokens: work.prompt_tokens.saturating_sub(hit_tokens),
-            sequences: work.sequences.max(1),
+            sequences: work.sequences.max(least).min(SEQUENCES_MAX),
             prompt_tokens: work.prompt_tokens,
             output_tokens: 0,
             decoding: false,

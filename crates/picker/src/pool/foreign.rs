@@ -28,7 +28,7 @@ impl Foreign {
     /// A page may be older than our account by a step or a network delay. So the most that we had since the last
     /// page is taken off, and a surplus counts only once two pages in a row show it.
     pub fn scraped(&mut self, waiting: u32, running: u32, own: u32) {
-        let seen = (waiting + running) as f32;
+        let seen = waiting as f32 + running as f32;
         let total = (seen - self.own_peak.max(own) as f32).max(0.0);
         let steady = total.min(self.previous_total);
         self.previous_total = total;

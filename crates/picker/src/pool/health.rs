@@ -22,12 +22,10 @@ pub enum Life {
 /// Out of use because exchanges failed in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ejection {
-    /// When one request may try it again.
+    /// When one request may try it again. A trial puts it off by `length`, so that one that hangs is not the last.
     pub until: Time,
     /// How long this ejection lasts.
     pub length: Duration,
-    /// Whether that request is under way.
-    pub trying: bool,
 }
 
 /// Health of one endpoint.
@@ -43,11 +41,20 @@ pub struct Health {
     pub failures: u32,
     /// Out of use because of them.
     pub ejection: Option<Ejection>,
+    /// When requests without a first byte are to be sent elsewhere, while it is silent or unreachable.
+    pub move_at: Option<Time>,
 }
 
 impl Default for Health {
     fn default() -> Health {
-        Health { life: Life::Unseen, draining: false, leaving: false, failures: 0, ejection: None }
+        Health {
+            life: Life::Unseen,
+            draining: false,
+            leaving: false,
+            failures: 0,
+            ejection: None,
+            move_at: None,
+        }
     }
 }
 
@@ -66,7 +73,7 @@ impl Health {
             Life::Unreachable(_) => return Some("unreachable"),
             Life::Alive => {}
         }
-        self.ejection.filter(|ejection| ejection.trying || now < ejection.until).map(|_| "ejected")
+        self.ejection.filter(|ejection| now < ejection.until).map(|_| "ejected")
     }
 
     /// Whether nothing but an ejection keeps work away: a last resort when every endpoint is ejected.
@@ -77,27 +84,36 @@ impl Health {
     /// It answered a scrape.
     pub fn answered(&mut self) {
         self.life = Life::Alive;
+        self.move_at = None;
     }
 
     /// A scrape has had no answer for too long.
-    pub fn silent(&mut self, now: Time) {
+    pub fn silent(&mut self, now: Time, limits: &Limits) {
         if !matches!(self.life, Life::Silent(_) | Life::Unreachable(_)) {
             self.life = Life::Silent(now);
+            self.move_at = Some(now + limits.move_after);
         }
     }
 
     /// It cannot be connected to.
-    pub fn unreachable(&mut self, now: Time) {
-        if !matches!(self.life, Life::Unreachable(_)) {
-            self.life = Life::Unreachable(now);
+    pub fn unreachable(&mut self, now: Time, limits: &Limits) {
+        match self.life {
+            Life::Unreachable(_) => return,
+            // What hangs there has hung since the silence began.
+            Life::Silent(_) => {}
+            Life::Unseen | Life::Alive => self.move_at = Some(now + limits.move_after),
         }
+        self.life = Life::Unreachable(now);
     }
 
-    /// A request is sent there.
-    pub fn sent(&mut self) {
-        if let Some(ejection) = &mut self.ejection {
-            ejection.trying = true;
+    /// A request is sent there. True when it is the trial after an ejection.
+    pub fn sent(&mut self, now: Time) -> bool {
+        let Some(ejection) = &mut self.ejection else { return false };
+        let trial = ejection.until <= now;
+        if trial {
+            ejection.until = now + ejection.length;
         }
+        trial
     }
 
     /// An exchange went well.
@@ -106,24 +122,24 @@ impl Health {
         self.ejection = None;
     }
 
-    /// An exchange ended without telling whether the endpoint is well.
-    pub fn undecided(&mut self) {
+    /// A trial ended without telling whether the endpoint is well; the next request tries.
+    pub fn undecided(&mut self, now: Time) {
         if let Some(ejection) = &mut self.ejection {
-            ejection.trying = false;
+            ejection.until = ejection.until.min(now);
         }
     }
 
-    /// An exchange failed.
-    pub fn failed(&mut self, now: Time, limits: &Limits) {
+    /// An exchange failed; `trial` says whether it was the trial after an ejection.
+    pub fn failed(&mut self, now: Time, limits: &Limits, trial: bool) {
         self.failures = self.failures.saturating_add(1);
         let length = match self.ejection {
+            Some(ejection) if trial => (ejection.length * 2).min(limits.ejection_max),
             // Failures of requests that were sent before the ejection say nothing new.
-            Some(ejection) if !ejection.trying => return,
-            Some(ejection) => (ejection.length * 2).min(limits.ejection_max),
+            Some(_) => return,
             None if self.failures >= limits.ejection_failures => limits.ejection_base,
             None => return,
         };
-        self.ejection = Some(Ejection { until: now + length, length, trying: false });
+        self.ejection = Some(Ejection { until: now + length, length });
     }
 }
 
@@ -139,13 +155,13 @@ mod tests {
     fn failures_in_a_row_eject_and_a_success_in_between_does_not() {
         let limits = Limits::default();
         let mut health = alive();
-        health.failed(Time::ZERO, &limits);
-        health.failed(Time::ZERO, &limits);
+        health.failed(Time::ZERO, &limits, false);
+        health.failed(Time::ZERO, &limits, false);
         health.succeeded();
-        health.failed(Time::ZERO, &limits);
+        health.failed(Time::ZERO, &limits, false);
         assert_eq!(health.barred(Time::ZERO), None);
-        health.failed(Time::ZERO, &limits);
-        health.failed(Time::ZERO, &limits);
+        health.failed(Time::ZERO, &limits, false);
+        health.failed(Time::ZERO, &limits, false);
         assert_eq!(health.barred(Time::ZERO), Some("ejected"));
     }
 
@@ -154,16 +170,16 @@ mod tests {
         let limits = Limits::default();
         let mut health = alive();
         for _ in 0..3 {
-            health.failed(Time::ZERO, &limits);
+            health.failed(Time::ZERO, &limits, false);
         }
         let later = Time::ZERO + limits.ejection_base;
         assert_eq!(health.barred(later), None);
-        health.sent();
+        assert!(health.sent(later), "the first is the trial");
+        assert!(!health.sent(later), "the second is not");
         assert_eq!(health.barred(later), Some("ejected"));
-        health.failed(later, &limits);
+        health.failed(later, &limits, true);
         assert_eq!(health.barred(later + limits.ejection_base), Some("ejected"));
         assert_eq!(health.barred(later + limits.ejection_base * 2), None);
-        health.sent();
         health.succeeded();
         assert_eq!(health.barred(later), None);
     }
@@ -171,10 +187,38 @@ mod tests {
     #[test]
     fn silence_begins_once_and_an_answer_ends_it() {
         let mut health = alive();
-        health.silent(Time::from_millis(1));
-        health.silent(Time::from_millis(9));
+        let limits = Limits::default();
+        health.silent(Time::from_millis(1), &limits);
+        health.silent(Time::from_millis(9), &limits);
         assert_eq!(health.life, Life::Silent(Time::from_millis(1)));
+        health.unreachable(Time::from_millis(10), &limits);
+        assert_eq!(health.move_at, Some(Time::from_millis(1) + limits.move_after), "one trouble, one time");
         health.answered();
-        assert_eq!(health.barred(Time::from_millis(10)), None);
+        assert_eq!((health.barred(Time::from_millis(10)), health.move_at), (None, None));
+    }
+
+    #[test]
+    fn a_trial_that_hangs_is_followed_by_another_and_an_undecided_one_at_once() {
+        let limits = Limits::default();
+        let mut health = alive();
+        for _ in 0..3 {
+            health.failed(Time::ZERO, &limits, false);
+        }
+        let due = Time::ZERO + limits.ejection_base;
+        assert!(health.sent(due));
+        assert_eq!(health.barred(due + limits.ejection_base), None);
+        assert!(health.sent(due + limits.ejection_base));
+        health.undecided(due + limits.ejection_base);
+        assert_eq!(health.barred(due + limits.ejection_base), None);
+    }
+
+    #[test]
+    fn failures_from_before_an_ejection_do_not_lengthen_it() {
+        let limits = Limits::default();
+        let mut health = alive();
+        for _ in 0..20 {
+            health.failed(Time::ZERO, &limits, false);
+        }
+        assert_eq!(health.barred(Time::ZERO + limits.ejection_base), None);
     }
 }

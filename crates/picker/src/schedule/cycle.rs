@@ -50,7 +50,7 @@ impl Scratch {
         let adapter = request
             .model
             .as_ref()
-            .filter(|model| candidates.first().is_some_and(|slot| pool[*slot].models.is_adapter(model)));
+            .filter(|model| candidates.iter().any(|slot| pool[*slot].models.is_adapter(model)));
         if predicts {
             let demand = Demand::of(request, learned);
             self.predictions.clear();
