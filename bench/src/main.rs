@@ -1,2 +1,53 @@
-//! Placeholder.
-fn main() {}
+//! Reproducible figures: each subcommand starts what it compares, measures both in one run, and prints ratios.
+//!
+//! `cargo run --release -p roadstead-bench -- NAME`; results and how to read them stand in `bench/README.md`.
+
+mod backend;
+mod memory;
+mod nginx;
+mod pick;
+mod process;
+mod proxy;
+mod report;
+mod scrape;
+mod serve;
+mod stream;
+mod traffic;
+
+use clap::{Parser, Subcommand};
+
+/// Figures of Roadstead beside its peers, as ratios in one run.
+#[derive(Parser)]
+#[command(name = "roadstead-bench", max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// CPU per request and added latency, beside nginx and a direct connection.
+    Proxy(proxy::Args),
+    /// CPU per chunk of paced streams, beside nginx.
+    Stream(stream::Args),
+    /// Cost of scraping many endpoints.
+    Scrape(scrape::Args),
+    /// Cost of a decision, beside round-robin.
+    Pick(pick::Args),
+    /// Resident memory idle, with streams, and after unique prompts, beside nginx.
+    Memory(memory::Args),
+    /// The model servers that the other commands start: instant or paced answers and a captured metrics page.
+    #[command(hide = true)]
+    Backend(backend::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Proxy(args) => proxy::run(&args),
+        Command::Stream(args) => stream::run(&args),
+        Command::Scrape(args) => scrape::run(&args),
+        Command::Pick(args) => pick::run(&args),
+        Command::Memory(args) => memory::run(&args),
+        Command::Backend(args) => backend::run(&args),
+    }
+}
