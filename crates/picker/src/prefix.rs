@@ -68,3 +68,6 @@ impl HistoryCapacity {
         blocks.clamp(1, HISTORY_BLOCKS_MAX)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -192,18 +192,19 @@ fn first_byte(now: Time, flight: &mut Flight, state: &mut EndpointState, learned
     if flight.first_byte.is_some() {
         return;
     }
-    sample_first_token(now.since(flight.booking.at).as_secs_f64(), flight, state, learned);
+    let seconds = now.since(flight.booking.at).as_secs_f64();
+    sample_prefill((seconds - flight.other_s).max(0.0), flight, state, learned);
     state.account.prefilled(&mut flight.booking);
     flight.first_byte = Some(now);
     flight.counted = (now, flight.booking.output_tokens);
 }
 
-fn sample_first_token(seconds: f64, flight: &Flight, state: &mut EndpointState, learned: &mut Learned) {
+fn sample_prefill(seconds: f64, flight: &Flight, state: &mut EndpointState, learned: &mut Learned) {
     if !flight.timed {
         return;
     }
     let sample = FirstTokenSample {
-        seconds: (seconds - flight.other_s).max(0.0),
+        seconds,
         ahead_tokens: flight.ahead_tokens,
         uncached_tokens: f64::from(flight.booking.uncached_tokens),
         prompt_tokens: f64::from(flight.booking.prompt_tokens),
@@ -235,7 +236,7 @@ fn count_tokens(
     sample_decode(now.since(since).as_secs_f64(), steps, state, learned);
 }
 
-/// An answer that came whole: its time is shared between prefill and decoding as predicted.
+/// An answer that came whole: its time is shared out between prefill and decoding as predicted.
 fn whole_answer(
     now: Time,
     flight: &mut Flight,
@@ -247,10 +248,10 @@ fn whole_answer(
     let seconds = now.since(flight.booking.at).as_secs_f64();
     let steps = f64::from(tokens) / sequences(flight);
     let decoding_s = state.speed.step_scale() * generic_decode_s(steps, state, learned);
-    let share = decoding_s / (decoding_s + flight.ttft_s).max(f64::MIN_POSITIVE);
-    sample_first_token(seconds * (1.0 - share), flight, state, learned);
+    let over_predicted = seconds / (decoding_s + flight.ttft_s).max(f64::MIN_POSITIVE);
+    sample_prefill(over_predicted * (flight.ttft_s - flight.other_s), flight, state, learned);
     if tokens >= DECODE_SAMPLE_TOKENS_MIN {
-        sample_decode(seconds * share, steps, state, learned);
+        sample_decode(over_predicted * decoding_s, steps, state, learned);
     }
 }
 

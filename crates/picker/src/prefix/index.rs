@@ -83,7 +83,7 @@ impl PrefixIndex {
     pub fn set_capacity(&self, slot: Slot, blocks: usize) {
         let mut endpoints = self.endpoints.write();
         while endpoints.len() <= slot.index() {
-            endpoints.push(Mutex::new(Recency::new(blocks)));
+            endpoints.push(Mutex::new(Recency::new(0)));
         }
         let mut recency = endpoints[slot.index()].lock();
         recency.set_capacity(blocks);
@@ -146,6 +146,16 @@ impl PrefixIndex {
     pub fn fill(&self, slot: Slot) -> HistoryFill {
         let endpoints = self.endpoints.read();
         endpoints.get(slot.index()).map_or(HistoryFill::default(), |recency| recency.lock().fill())
+    }
+
+    /// How many different blocks are remembered.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.read().len()).sum()
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     fn trim(&self, slot: Slot, recency: &mut Recency) {
