@@ -47,8 +47,13 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn begin(guard: TicketGuard, asked: Asked, dispatch: Dispatch, offered: Time) -> Exchange {
-        let now = guard.shared().now();
+    pub(crate) fn begin(
+        guard: TicketGuard,
+        asked: Asked,
+        dispatch: Dispatch,
+        timeline: Timeline,
+    ) -> Exchange {
+        let now = timeline.dispatched;
         let handles = asked.handles(&guard.shared().metrics);
         if let Some(handles) = &handles {
             handles.total.inc();
@@ -60,7 +65,7 @@ impl Exchange {
             guard,
             why: None,
             asked,
-            timeline: Timeline::new(offered, now),
+            timeline,
             status: 0,
             judged: false,
             reported: (now, 0),

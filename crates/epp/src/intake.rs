@@ -3,7 +3,7 @@
 //! First stage. The body is scanned once and never changed. Requests that are no inference pass with as little
 //! as possible known of them: what is wrong with them is for the endpoint to say. Must not know the pool.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Uri};
@@ -13,6 +13,8 @@ use roadstead_wire::headers;
 use roadstead_wire::openai::{
     Api, BodyError, BodyErrorKind, RequestView, block_hashes, hash_seed, prompt_tokens, scan_request,
 };
+
+static NO_PREFIX: LazyLock<Arc<[BlockHash]>> = LazyLock::new(|| Arc::from([]));
 
 /// How a front must treat a request's body before it asks for a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +99,7 @@ impl Intake {
             stream: false,
             include_usage: false,
             work: Work::default(),
-            prefix: Arc::from([]),
+            prefix: NO_PREFIX.clone(),
             retry: RetryClass::OnlyUnprocessed,
             explain: false,
             request_bytes,
@@ -117,7 +119,7 @@ impl Intake {
                 output_tokens_max: view.output_tokens_max,
                 sequences: view.sequences,
             },
-            prefix: block_hashes(view, seed, shape.block_bytes, shape.blocks_max).into(),
+            prefix: prefix(block_hashes(view, seed, shape.block_bytes, shape.blocks_max)),
             retry: if api.is_inference() { RetryClass::UntilFirstByte } else { RetryClass::OnlyUnprocessed },
             ..self
         }
@@ -129,6 +131,10 @@ impl From<BodyError> for BadRequest {
         let param = (error.kind == BodyErrorKind::ModelNotString).then_some("model");
         BadRequest { error, param }
     }
+}
+
+fn prefix(hashes: Vec<BlockHash>) -> Arc<[BlockHash]> {
+    if hashes.is_empty() { NO_PREFIX.clone() } else { hashes.into() }
 }
 
 /// Whether the body is said to be JSON (`application/json` or any `+json`).

@@ -17,7 +17,7 @@ use roadstead_picker::{Fact, Machine, PoolView, PrefixShape};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::account::{Asked, Exchange};
+use crate::account::{Asked, Exchange, Timeline};
 use crate::metrics::EppMetrics;
 use crate::resolve::Resolved;
 use desk::Shared;
@@ -53,13 +53,18 @@ impl PoolHandle {
         let offered = self.shared.now();
         let (asked, request) = split(resolved);
         let (mut guard, decided) = TicketGuard::offer(&self.shared, offered, request);
-        self.shared.metrics.scheduler.picked_in(self.shared.now().since(offered));
+        let mut now = self.shared.now();
+        self.shared.metrics.scheduler.picked_in(now.since(offered));
         let next = match decided {
             Some(next) => next,
-            None => guard.next().await,
+            None => {
+                let next = guard.next().await;
+                now = self.shared.now();
+                next
+            }
         };
         match next {
-            Next::Send(dispatch) => Ok(Exchange::begin(guard, asked, dispatch, offered)),
+            Next::Send(dispatch) => Ok(Exchange::begin(guard, asked, dispatch, Timeline::new(offered, now))),
             Next::Refused(refusal) => {
                 asked.refused(&self.shared.metrics, refusal);
                 Err(refusal)

@@ -6,6 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::response::Parts;
@@ -36,6 +37,8 @@ pub(crate) struct Upstreamed {
     /// The part of the body that was waited for.
     pub(crate) first: Option<Frame<Bytes>>,
     pub(crate) rest: PooledBody,
+    /// Whose answer it is.
+    pub(crate) target: Arc<Target>,
 }
 
 /// A try that came to nothing.
@@ -49,7 +52,7 @@ pub(crate) struct Failed {
 /// elsewhere until the first byte of its answer.
 pub(crate) async fn attempt(
     upstreams: &UpstreamPool,
-    target: &Target,
+    target: Arc<Target>,
     request: Request<UpstreamBody>,
     exchange: &mut Exchange,
     movable: bool,
@@ -64,10 +67,10 @@ pub(crate) async fn attempt(
         Err(error) => return broken(&error),
     };
     if !movable {
-        return Tried::Answered(Upstreamed { head, first: None, rest });
+        return Tried::Answered(Upstreamed { head, first: None, rest, target });
     }
     if head.status == StatusCode::SERVICE_UNAVAILABLE {
-        let said = Some(Upstreamed { head, first: None, rest });
+        let said = Some(Upstreamed { head, first: None, rest, target });
         return Tried::Failed(Failed { kind: FailureKind::Overloaded, said });
     }
     let first = if rest.is_end_stream() {
@@ -80,7 +83,7 @@ pub(crate) async fn attempt(
         }
     };
     match first.transpose() {
-        Ok(first) => Tried::Answered(Upstreamed { head, first, rest }),
+        Ok(first) => Tried::Answered(Upstreamed { head, first, rest, target }),
         Err(error) => broken(&error),
     }
 }

@@ -1,7 +1,10 @@
 //! The path of a request, from its head to the head of its answer.
 
-use std::net::IpAddr;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -11,13 +14,13 @@ use roadstead_core::{Refusal, RetryClass};
 use roadstead_epp::FailureKind;
 use roadstead_epp::{BodyUse, Exchange, Intake, Resolved};
 use roadstead_net::collect_bounded;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use crate::attempt::{Tried, Upstreamed, attempt};
 use crate::models;
 use crate::record::Record;
 use crate::refuse::{Refused, discard};
-use crate::request_head::{self, Outgoing};
+use crate::request_head::{self, Client, Outgoing};
 use crate::response::{self, Answer};
 use crate::service::Front;
 use crate::upload::Upload;
@@ -25,14 +28,14 @@ use crate::upload::Upload;
 /// Answers one request.
 pub(crate) async fn forward(
     front: &Arc<Front>,
-    client: IpAddr,
+    client: &Client,
     request: Request<Incoming>,
 ) -> Response<Answer> {
     let (mut head, body) = request.into_parts();
     let request_id = request_head::request_id(&mut head.headers);
     let mut record = Record::begin(front, &head.method, &head.uri, request_id);
     match answer(front, client, head, body, &mut record).await {
-        Ok(Answered::Endpoint(answer, wants_load)) => response::relay(front, answer, record, wants_load),
+        Ok(Answered::Endpoint(answer, wants_load)) => response::relay(answer, record, wants_load),
         Ok(Answered::Own(answer)) => response::own(answer, record),
         Err(refused) => {
             record.refused(refused.refusal);
@@ -48,7 +51,7 @@ enum Answered {
 
 async fn answer(
     front: &Arc<Front>,
-    client: IpAddr,
+    client: &Client,
     head: Parts,
     body: Incoming,
     record: &mut Record,
@@ -81,10 +84,20 @@ async fn take_body(front: &Front, head: &Parts, body: Incoming) -> Result<Upload
         }
         return Err(roadstead_net::CollectError::TooLarge { max_bytes: limits.body_bytes_max }.into());
     }
-    match timeout(limits.body_timeout, collect_bounded(body, limits.body_bytes_max)).await {
-        Ok(whole) => Ok(Upload::Whole(whole?)),
-        Err(_) => Err(Refusal::ClientTimeout.into()),
+    let reading = collect_bounded(body, limits.body_bytes_max);
+    match unless_late(limits.body_timeout, reading).await {
+        Some(whole) => Ok(Upload::Whole(whole?)),
+        None => Err(Refusal::ClientTimeout.into()),
     }
+}
+
+/// The output of `future` if it comes within `limit`. What is ready at once needs no timer.
+async fn unless_late<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        return Some(output);
+    }
+    timeout(limit, future).await.ok()
 }
 
 fn look_at(front: &Front, head: &Parts, upload: &Upload, record: &mut Record) -> Result<Intake, Refused> {
@@ -106,13 +119,17 @@ async fn until_answered(
     exchange: &mut Exchange,
     movable: bool,
 ) -> Result<Upstreamed, Refused> {
-    let deadline = Instant::now() + front.limits.answer_timeout;
+    let mut late = pin!(sleep(front.limits.answer_timeout));
     loop {
         let target = front.targets.of(exchange.endpoint(), &front.pool);
-        let trying = attempt(&front.upstreams, &target, outgoing.request(), exchange, movable);
-        let Ok(tried) = timeout_at(deadline, trying).await else {
-            exchange.broke(FailureKind::Timeout);
-            return Err(Refusal::UpstreamTimeout.into());
+        // Cancel safety: a try that is too late is given up, which closes its connection.
+        let tried = tokio::select! {
+            biased;
+            tried = attempt(&front.upstreams, target, outgoing.request(), exchange, movable) => tried,
+            () = &mut late => {
+                exchange.broke(FailureKind::Timeout);
+                return Err(Refusal::UpstreamTimeout.into());
+            }
         };
         let failed = match tried {
             Tried::Answered(answer) => return Ok(answer),

@@ -30,8 +30,13 @@ pub(crate) struct Record {
 
 impl Record {
     /// A request that has just arrived.
-    pub(crate) fn begin(front: &Arc<Front>, method: &Method, uri: &Uri, request_id: HeaderValue) -> Record {
-        Record {
+    pub(crate) fn begin(
+        front: &Arc<Front>,
+        method: &Method,
+        uri: &Uri,
+        request_id: HeaderValue,
+    ) -> Box<Record> {
+        Box::new(Record {
             front: front.clone(),
             arrived: front.pool.now(),
             method: method.clone(),
@@ -44,7 +49,7 @@ impl Record {
             bytes_in: 0,
             bytes_out: 0,
             exchange: None,
-        }
+        })
     }
 
     /// The model that the client asked for.

@@ -3,10 +3,10 @@
 //! Runs before a request is placed and once more before it is forwarded. The client's headers stay as they
 //! are, apart from those that are meant for one hop, those that steer gateways, and those that a proxy adds.
 
-use std::fmt::Write;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use roadstead_core::Refusal;
@@ -21,6 +21,18 @@ use crate::upload::Upload;
 
 /// Headers that are added on the way; room for them is made once.
 const ADDED_MAX: usize = 8;
+// Made once: a constant list is made and dropped wherever it is looked at.
+static CONTROL: LazyLock<Vec<HeaderName>> = LazyLock::new(|| headers::CONTROL.into());
+static FORWARDED: [HeaderName; 4] =
+    [headers::X_FORWARDED_FOR, headers::X_FORWARDED_PROTO, headers::X_FORWARDED_HOST, headers::FORWARDED];
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// Who is at the other end of a connection.
+pub(crate) struct Client {
+    ip: IpAddr,
+    /// Its address as `x-forwarded-for` names it.
+    forwarded_for: HeaderValue,
+}
 
 /// A request as it goes to endpoints, any number of times.
 pub(crate) struct Outgoing {
@@ -65,9 +77,17 @@ pub(crate) fn request_id(headers: &mut HeaderMap) -> HeaderValue {
     id
 }
 
+impl Client {
+    pub(crate) fn new(ip: IpAddr) -> Client {
+        let ip = ip.to_canonical();
+        let text = ip.to_string();
+        Client { ip, forwarded_for: HeaderValue::try_from(text).expect("an address is plain text") }
+    }
+}
+
 impl Outgoing {
     /// Makes the client's request one for an endpoint. `load` asks the endpoint to tell its load.
-    pub(crate) fn new(head: Parts, upload: Upload, client: IpAddr, load: bool) -> Outgoing {
+    pub(crate) fn new(head: Parts, upload: Upload, client: &Client, load: bool) -> Outgoing {
         let Parts { method, uri, mut headers, .. } = head;
         headers.reserve(ADDED_MAX);
         let trailers = headers.get(TE).is_some_and(accepts_trailers);
@@ -84,8 +104,7 @@ impl Outgoing {
             Upload::Nothing | Upload::Whole(_) => drop(headers.remove(CONTENT_LENGTH)),
             Upload::Passing(_) => {}
         }
-        let host = headers.get(HOST).cloned();
-        forwarded::append(&mut headers, Hop { peer: client, tls: false, host: host.as_ref() });
+        tell_client(&mut headers, client);
         propagate_trace(&mut headers);
         let wants_load = headers.contains_key(&headers::ENDPOINT_LOAD_METRICS_FORMAT);
         if load && !wants_load {
@@ -111,27 +130,27 @@ impl Outgoing {
 
 /// Removes the headers of `connection`'s hop; used for answers too.
 pub(crate) fn strip_hop(headers: &mut HeaderMap) {
-    strip_named(headers);
     while let Some(name) = headers.keys().find(|name| is_hop(name)).cloned() {
-        headers.remove(name);
+        remove(headers, &name);
     }
 }
 
 fn strip(headers: &mut HeaderMap) {
-    strip_named(headers);
     let strange = |name: &&HeaderName| is_hop(name) || **name == EXPECT || is_control(name);
     while let Some(name) = headers.keys().find(strange).cloned() {
-        headers.remove(name);
+        remove(headers, &name);
     }
 }
 
-/// Removes the headers that `connection` names.
-fn strip_named(headers: &mut HeaderMap) {
-    let Some(connection) = headers.get(CONNECTION) else { return };
-    let usual = |value: &HeaderValue| value == "keep-alive" || value == "close";
-    if usual(connection) && headers.get_all(CONNECTION).iter().count() == 1 {
-        return;
+fn remove(headers: &mut HeaderMap, name: &HeaderName) {
+    if *name == CONNECTION {
+        remove_named(headers);
     }
+    headers.remove(name);
+}
+
+/// Removes the headers that `connection` names.
+fn remove_named(headers: &mut HeaderMap) {
     let values: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
     for name in values.iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
         // A client cannot have us drop what makes its message whole.
@@ -143,45 +162,71 @@ fn strip_named(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a header is in `headers::HOP_BY_HOP`; as text, for that is compared by length first. The names of
+/// trailers must stand before them, so `trailer` passes.
 fn is_hop(name: &HeaderName) -> bool {
-    // A trailer's names must stand before it for it to be passed on.
-    headers::HOP_BY_HOP.contains(name) && *name != TRAILER
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
 }
 
 fn is_control(name: &HeaderName) -> bool {
-    name.as_str().starts_with("x-") && (headers::CONTROL.contains(name) || *name == headers::EXPLAIN)
+    name.as_str().starts_with("x-") && (CONTROL.contains(name) || *name == headers::EXPLAIN)
 }
 
 fn accepts_trailers(te: &HeaderValue) -> bool {
     te.as_bytes().split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
+fn tell_client(headers: &mut HeaderMap, client: &Client) {
+    let host = headers.get(HOST).cloned();
+    if headers.keys().any(|name| FORWARDED.contains(name)) {
+        return forwarded::append(headers, Hop { peer: client.ip, tls: false, host: host.as_ref() });
+    }
+    headers.insert(headers::X_FORWARDED_FOR, client.forwarded_for.clone());
+    headers.insert(headers::X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    if let Some(host) = host {
+        headers.insert(headers::X_FORWARDED_HOST, host);
+    }
+}
+
 fn propagate_trace(headers: &mut HeaderMap) {
     let incoming = headers.get(&headers::TRACEPARENT).map(HeaderValue::as_bytes);
     let next = TraceContext::next_hop(incoming, fastrand::u128(..), fastrand::u64(..));
-    let continues = incoming.and_then(TraceContext::parse).is_some();
-    if !continues {
+    if incoming.and_then(TraceContext::parse).is_none() {
         // Vendors' data belongs to the trace that it came with.
-        headers.remove(headers::TRACESTATE);
+        headers.remove(&headers::TRACESTATE);
     }
-    let mut text = String::with_capacity(64);
-    let _ = write!(text, "{next}"); // writing to a String cannot fail
-    headers.insert(headers::TRACEPARENT, HeaderValue::try_from(text).expect("hexadecimal digits and dashes"));
+    let mut text = *b"00-________________________________-________________-__";
+    write_hex(&mut text[3..35], next.trace_id);
+    write_hex(&mut text[36..52], next.span_id.into());
+    write_hex(&mut text[53..], next.flags.into());
+    headers.insert(headers::TRACEPARENT, HeaderValue::from_bytes(&text).expect("digits and dashes"));
+}
+
+/// Fills `place`, an even number of digits, with the lowest hexadecimal digits of `number`.
+fn write_hex(place: &mut [u8], number: u128) {
+    for (pair, byte) in place.rchunks_exact_mut(2).zip(number.to_le_bytes()) {
+        pair.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xf)]]);
+    }
 }
 
 /// A random UUID, version 4.
 fn new_request_id() -> HeaderValue {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     let random = (fastrand::u128(..) & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
     let mut text = [b'-'; 36];
-    let mut shift = 128;
-    for (at, place) in text.iter_mut().enumerate() {
-        if ![8, 13, 18, 23].contains(&at) {
-            shift -= 4;
-            *place = HEX[(random >> shift) as usize & 0xf];
-        }
+    for (place, shift) in [(0..8, 96), (9..13, 80), (14..18, 64), (19..23, 48), (24..36, 0)] {
+        write_hex(&mut text[place], random >> shift);
     }
-    HeaderValue::from_bytes(&text).expect("hexadecimal digits and dashes")
+    HeaderValue::from_bytes(&text).expect("digits and dashes")
 }
 
 #[cfg(test)]

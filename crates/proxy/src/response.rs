@@ -21,8 +21,10 @@ use crate::attempt::Upstreamed;
 use crate::headers::SERVED_BY;
 use crate::record::Record;
 use crate::request_head::strip_hop;
-use crate::service::Front;
 use relay::{Relay, RelayError};
+
+/// Headers that are added on the way; room for them is made once.
+const ADDED_MAX: usize = 3;
 
 /// The body of an answer.
 pub struct Answer(Kind);
@@ -33,13 +35,9 @@ enum Kind {
 }
 
 /// Passes an endpoint's answer on.
-pub(crate) fn relay(
-    front: &Front,
-    answer: Upstreamed,
-    mut record: Record,
-    wants_load: bool,
-) -> Response<Answer> {
-    let Upstreamed { mut head, first, rest } = answer;
+pub(crate) fn relay(answer: Upstreamed, mut record: Box<Record>, wants_load: bool) -> Response<Answer> {
+    let Upstreamed { mut head, first, rest, target } = answer;
+    head.headers.reserve(ADDED_MAX);
     let status = head.status.as_u16();
     record.answered(status);
     strip_hop(&mut head.headers);
@@ -53,7 +51,6 @@ pub(crate) fn relay(
             head.headers.remove(headers::ENDPOINT_LOAD_METRICS);
         }
     }
-    let target = front.targets.of(exchange.endpoint(), &front.pool);
     head.headers.insert(SERVED_BY, target.name.clone());
     if let Some(why) = exchange.why() {
         head.headers.insert(headers::EXPLAIN, explain::header_value(why));
@@ -68,14 +65,14 @@ pub(crate) fn relay(
 }
 
 /// Sends an answer of our own.
-pub(crate) fn own(mut answer: Response<Answer>, mut record: Record) -> Response<Answer> {
+pub(crate) fn own(mut answer: Response<Answer>, mut record: Box<Record>) -> Response<Answer> {
     answer.headers_mut().insert(headers::REQUEST_ID, record.request_id.clone());
     if answer.status().is_success() {
         record.answered(answer.status().as_u16());
     }
     if let Kind::Own(bytes, held) = &mut answer.body_mut().0 {
         record.bytes_out = bytes.len() as u64;
-        *held = Some(Box::new(record));
+        *held = Some(record);
     }
     answer
 }

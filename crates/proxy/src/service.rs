@@ -15,6 +15,7 @@ use roadstead_telemetry::AccessLog;
 use crate::forward::forward;
 use crate::limits::ProxyLimits;
 use crate::models::ModelLists;
+use crate::request_head::Client;
 use crate::response::Answer;
 use crate::targets::Targets;
 
@@ -51,11 +52,11 @@ impl Front {
         Error = Infallible,
         Future = impl Future<Output = Result<Response<Answer>, Infallible>> + Send + use<>,
     > + use<> {
+        let client = Arc::new(Client::new(client.ip()));
         let front = self.clone();
-        let client = client.ip();
         service_fn(move |request| {
-            let front = front.clone();
-            async move { Ok(forward(&front, client, request).await) }
+            let (front, client) = (front.clone(), client.clone());
+            async move { Ok(forward(&front, &client, request).await) }
         })
     }
 }

@@ -1,8 +1,8 @@
 //! What sending to an endpoint needs, made once per endpoint: its checked address and its name as a header.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use http::HeaderValue;
 use parking_lot::RwLock;
 use roadstead_core::{Endpoint, EndpointId};

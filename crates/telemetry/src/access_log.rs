@@ -79,10 +79,12 @@ impl AccessLog {
         let Some(sink) = &self.sink else { return };
         LINE.with_borrow_mut(|line| {
             line.clear();
-            let formatted = if sink.json { entry.json(line) } else { entry.text(line) };
-            if formatted.is_ok() {
-                sink.shared.push(line.as_bytes());
+            if sink.json {
+                entry.json(line)
+            } else {
+                entry.text(line)
             }
+            sink.shared.push(line.as_bytes());
         });
     }
 

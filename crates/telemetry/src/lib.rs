@@ -7,6 +7,7 @@
 pub mod access_log;
 mod bounded_names;
 pub mod buckets;
+mod digits;
 mod inflight_metrics;
 pub mod logs;
 mod pool_metrics;

@@ -30,7 +30,7 @@ pub struct RequestMetrics {
     models: BoundedNames,
     targets: BoundedNames,
     fairness_ids: BoundedNames,
-    sets: RwLock<HashMap<Labels, Arc<RequestHandles>, std::hash::RandomState>>,
+    sets: RwLock<HashMap<Labels, Arc<RequestHandles>>>,
 }
 
 /// The series of one label set. Touching a field costs a few nanoseconds.

@@ -36,7 +36,7 @@ pub struct Attempt<'a> {
 pub struct SchedulerMetrics {
     e2e_seconds: Histogram,
     attempts: Family<AttemptLabels, Counter>,
-    held: RwLock<HashMap<AttemptLabels, Counter, std::hash::RandomState>>,
+    held: RwLock<HashMap<AttemptLabels, Counter>>,
     target_models: BoundedNames,
     info: Family<InfoLabels, Gauge>,
 }

@@ -1,22 +1,28 @@
 //! Wall-clock time as RFC 3339 text in UTC with milliseconds.
 
-use std::fmt::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::digits::push_padded;
+
 /// Appends `time` as `2026-01-31T23:59:59.123Z`. Times before 1970 are written as 1970.
-pub fn write_rfc3339(time: SystemTime, out: &mut String) -> fmt::Result {
+pub fn write_rfc3339(time: SystemTime, out: &mut String) {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = since.as_secs();
     let (year, month, day) = civil_from_days(seconds / 86_400);
     let of_day = seconds % 86_400;
-    write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-        of_day / 3600,
-        of_day / 60 % 60,
-        of_day % 60,
-        since.subsec_millis()
-    )
+    let parts = [
+        (year, 4, '-'),
+        (month, 2, '-'),
+        (day, 2, 'T'),
+        (of_day / 3600, 2, ':'),
+        (of_day / 60 % 60, 2, ':'),
+        (of_day % 60, 2, '.'),
+        (since.subsec_millis().into(), 3, 'Z'),
+    ];
+    for (number, width, after) in parts {
+        push_padded(out, number, width);
+        out.push(after);
+    }
 }
 
 /// Days since 1970-01-01 to a date of the Gregorian calendar.
@@ -50,7 +56,7 @@ mod tests {
         ];
         for (ms, text) in cases {
             let mut out = String::new();
-            write_rfc3339(UNIX_EPOCH + Duration::from_millis(ms), &mut out).unwrap();
+            write_rfc3339(UNIX_EPOCH + Duration::from_millis(ms), &mut out);
             assert_eq!(out, text);
         }
     }

@@ -29,7 +29,7 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    pub(super) fn new(offered: Time, now: Time) -> Timeline {
+    pub(crate) fn new(offered: Time, now: Time) -> Timeline {
         Timeline {
             offered,
             first_dispatched: now,

@@ -1,10 +1,10 @@
 //! The machine behind its lock, and the verdicts on their way to whoever holds the ticket.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use parking_lot::Mutex;
 use roadstead_core::{Endpoint, EndpointId, Refusal, Time};
 use roadstead_picker::{Event, Fact, Machine, PoolView, PrefixShape, Ticket, Verdict, Why};

@@ -1,13 +1,17 @@
+use http::header::TRAILER;
+
 use super::*;
 
-const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 1, 2, 3));
+fn client() -> Client {
+    Client::new("::ffff:10.1.2.3".parse().unwrap())
+}
 
 fn head(build: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Parts {
     build(Request::builder().method(Method::POST).uri("/v1/completions")).body(()).unwrap().into_parts().0
 }
 
 fn sent(head: Parts) -> Request<UpstreamBody> {
-    Outgoing::new(head, Upload::Nothing, CLIENT, true).request()
+    Outgoing::new(head, Upload::Nothing, &client(), true).request()
 }
 
 #[test]
@@ -55,7 +59,7 @@ fn a_connection_header_cannot_take_the_length_or_host_away() {
         head.header("connection", "host, content-length").header("host", "h").header("content-length", "3")
     });
     let held = Upload::Passing(Default::default());
-    let request = Outgoing::new(head, held, CLIENT, false).request();
+    let request = Outgoing::new(head, held, &client(), false).request();
     assert_eq!(request.headers()[HOST], "h");
     assert_eq!(request.headers()[CONTENT_LENGTH], "3");
 }
@@ -117,9 +121,16 @@ fn upgrades_are_refused_but_an_offer_of_http2_is_not() {
 
 #[test]
 fn a_client_that_asks_for_the_load_sees_it() {
-    assert!(!Outgoing::new(head(|head| head), Upload::Nothing, CLIENT, true).wants_load);
+    assert!(!Outgoing::new(head(|head| head), Upload::Nothing, &client(), true).wants_load);
     let asks = head(|head| head.header("endpoint-load-metrics-format", "TEXT"));
-    let outgoing = Outgoing::new(asks, Upload::Nothing, CLIENT, true);
+    let outgoing = Outgoing::new(asks, Upload::Nothing, &client(), true);
     assert!(outgoing.wants_load);
     assert_eq!(outgoing.request().headers()["endpoint-load-metrics-format"], "TEXT");
+}
+
+#[test]
+fn the_quick_looks_know_every_name() {
+    assert!(CONTROL.iter().all(is_control));
+    assert!(headers::HOP_BY_HOP.iter().filter(|name| **name != TRAILER).all(is_hop));
+    assert!(!is_hop(&TRAILER));
 }

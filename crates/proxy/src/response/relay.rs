@@ -25,7 +25,7 @@ pub struct RelayError(#[from] UpstreamError);
 pub(super) struct Relay {
     first: Option<Frame<Bytes>>,
     rest: PooledBody,
-    record: Record,
+    record: Box<Record>,
     watch: Watch,
     begun: bool,
     ended: bool,
@@ -47,7 +47,12 @@ struct Tail {
 }
 
 impl Relay {
-    pub(super) fn new(first: Option<Frame<Bytes>>, rest: PooledBody, record: Record, streams: bool) -> Relay {
+    pub(super) fn new(
+        first: Option<Frame<Bytes>>,
+        rest: PooledBody,
+        record: Box<Record>,
+        streams: bool,
+    ) -> Relay {
         let watch = if streams { Watch::Events(EventScanner::new()) } else { Watch::Tail(Tail::default()) };
         let mut relay = Relay { first, rest, record, watch, begun: false, ended: false };
         if relay.is_end_stream() {

@@ -1,8 +1,9 @@
 //! One access-log line: its fields, as JSON for machines and as text for terminals.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 use std::time::SystemTime;
 
+use crate::digits;
 use crate::timestamp::write_rfc3339;
 
 /// Longest text of one field in bytes; longer ones are cut.
@@ -79,47 +80,56 @@ impl Default for AccessEntry<'_> {
 
 impl AccessEntry<'_> {
     /// Appends the line as one JSON object and a line feed.
-    pub(super) fn json(&self, out: &mut String) -> fmt::Result {
+    pub(super) fn json(&self, out: &mut String) {
         out.push_str("{\"time\":\"");
-        write_rfc3339(self.time, out)?;
+        write_rfc3339(self.time, out);
         out.push('"');
-        json_text(out, "request_id", self.request_id)?;
-        json_text(out, "method", self.method)?;
-        json_text(out, "path", self.path)?;
-        json_text(out, "model", self.model)?;
-        json_text(out, "target_model", self.target_model)?;
-        json_text(out, "endpoint", self.endpoint)?;
-        write!(out, ",\"status\":{}", self.status)?;
+        json_text(out, "request_id", self.request_id);
+        json_text(out, "method", self.method);
+        json_text(out, "path", self.path);
+        json_text(out, "model", self.model);
+        json_text(out, "target_model", self.target_model);
+        json_text(out, "endpoint", self.endpoint);
+        json_count(out, "status", self.status.into());
         if let Some(ms) = self.ttft_ms {
-            write!(out, ",\"ttft_ms\":{:.3}", finite(ms))?;
+            json_ms(out, "ttft_ms", ms);
         }
-        write!(out, ",\"duration_ms\":{:.3}", finite(self.duration_ms))?;
+        json_ms(out, "duration_ms", self.duration_ms);
         for (name, count) in self.token_counts() {
             if let Some(count) = count {
-                write!(out, ",\"{name}\":{count}")?;
+                json_count(out, name, count.into());
             }
         }
-        write!(out, ",\"queue_ms\":{:.3},\"attempts\":{}", finite(self.queue_ms), self.attempts)?;
-        write!(out, ",\"bytes_in\":{},\"bytes_out\":{}", self.bytes_in, self.bytes_out)?;
-        json_text(out, "why", self.why)?;
-        json_text(out, "error", self.error)?;
+        json_ms(out, "queue_ms", self.queue_ms);
+        json_count(out, "attempts", self.attempts.into());
+        json_count(out, "bytes_in", self.bytes_in);
+        json_count(out, "bytes_out", self.bytes_out);
+        json_text(out, "why", self.why);
+        json_text(out, "error", self.error);
         out.push_str("}\n");
-        Ok(())
     }
 
     /// Appends the line for a person's eyes.
-    pub(super) fn text(&self, out: &mut String) -> fmt::Result {
-        write_rfc3339(self.time, out)?;
-        write!(out, " {:>3} ", self.status)?;
+    pub(super) fn text(&self, out: &mut String) {
+        write_rfc3339(self.time, out);
+        out.push_str(if self.status < 10 {
+            "   "
+        } else if self.status < 100 {
+            "  "
+        } else {
+            " "
+        });
+        digits::push(out, self.status.into());
+        out.push(' ');
         plain(out, self.method);
         out.push(' ');
         plain(out, self.path);
-        write!(out, " {:.1}ms", finite(self.duration_ms))?;
+        text_ms(out, " ", self.duration_ms);
         if let Some(ms) = self.ttft_ms {
-            write!(out, " ttft={:.1}ms", finite(ms))?;
+            text_ms(out, " ttft=", ms);
         }
         if self.queue_ms >= 0.1 {
-            write!(out, " queue={:.1}ms", finite(self.queue_ms))?;
+            text_ms(out, " queue=", self.queue_ms);
         }
         text_field(out, "model", self.model);
         if self.target_model != self.model {
@@ -128,17 +138,16 @@ impl AccessEntry<'_> {
         text_field(out, "endpoint", self.endpoint);
         for (name, count) in self.token_counts() {
             if let Some(count) = count {
-                write!(out, " {name}={count}")?;
+                text_count(out, name, count.into());
             }
         }
         if self.attempts > 1 {
-            write!(out, " attempts={}", self.attempts)?;
+            text_count(out, "attempts", self.attempts.into());
         }
         text_field(out, "why", self.why);
         text_field(out, "error", self.error);
         text_field(out, "id", self.request_id);
         out.push('\n');
-        Ok(())
     }
 
     fn token_counts(&self) -> [(&'static str, Option<u32>); 3] {
@@ -150,27 +159,65 @@ impl AccessEntry<'_> {
     }
 }
 
-fn json_text(out: &mut String, name: &str, value: &str) -> fmt::Result {
+fn json_name(out: &mut String, name: &str) {
+    out.push_str(",\"");
+    out.push_str(name);
+    out.push_str("\":");
+}
+
+fn json_count(out: &mut String, name: &str, count: u64) {
+    json_name(out, name);
+    digits::push(out, count);
+}
+
+fn json_ms(out: &mut String, name: &str, ms: f64) {
+    json_name(out, name);
+    digits::push_decimal(out, ms, 3);
+}
+
+fn json_text(out: &mut String, name: &str, value: &str) {
     if value.is_empty() {
-        return Ok(());
+        return;
     }
-    write!(out, ",\"{name}\":\"")?;
-    for character in cut(value).chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            // U+2028 and U+2029 are legal JSON but end lines for some readers.
-            '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
-                write!(out, "\\u{:04x}", character as u32)?;
-            }
-            plain => out.push(plain),
-        }
+    json_name(out, name);
+    out.push('"');
+    let value = cut(value);
+    // Without an early exit, so that many bytes are looked at together.
+    let harmless = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
+    if value.bytes().fold(true, |all, byte| all & harmless(byte)) {
+        out.push_str(value);
+    } else {
+        value.chars().for_each(|character| json_character(out, character));
     }
     out.push('"');
-    Ok(())
+}
+
+fn json_character(out: &mut String, character: char) {
+    match character {
+        '"' => out.push_str("\\\""),
+        '\\' => out.push_str("\\\\"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        // U+2028 and U+2029 are legal JSON but end lines for some readers.
+        '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
+            let _ = write!(out, "\\u{:04x}", character as u32); // writing to a String cannot fail
+        }
+        plain => out.push(plain),
+    }
+}
+
+fn text_count(out: &mut String, name: &str, count: u64) {
+    out.push(' ');
+    out.push_str(name);
+    out.push('=');
+    digits::push(out, count);
+}
+
+fn text_ms(out: &mut String, name: &str, ms: f64) {
+    out.push_str(name);
+    digits::push_decimal(out, ms, 1);
+    out.push_str("ms");
 }
 
 fn text_field(out: &mut String, name: &str, value: &str) {
@@ -197,9 +244,4 @@ fn cut(value: &str) -> &str {
         end -= 1;
     }
     &value[..end]
-}
-
-/// JSON has no infinities.
-fn finite(ms: f64) -> f64 {
-    if ms.is_finite() { ms } else { 0.0 }
 }

@@ -4,6 +4,7 @@
 //! known. Knows the OpenAI names, those of the Responses API and Anthropic's.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use memchr::memmem;
 use roadstead_core::Usage;
@@ -13,13 +14,16 @@ use crate::json::{self, Cursor};
 /// Objects that are tried, the last one first: a bound on the work for answers that repeat the word.
 const TRIES_MAX: usize = 4;
 
+const KEY: &[u8] = b"\"usage\"";
+/// Looks for the key from the end. Made once, for that costs more than most searches.
+static LAST_KEY: LazyLock<memmem::FinderRev<'static>> = LazyLock::new(|| memmem::FinderRev::new(KEY));
+
 /// The last complete `"usage": {…}` in `json`, which may be an answer, an event or the tail of one.
 /// `None` where there is none or it names no count that we know.
 pub fn usage_of(json: &[u8]) -> Option<Usage> {
-    const KEY: &[u8] = b"\"usage\"";
     let mut before = json.len();
     for _ in 0..TRIES_MAX {
-        let at = memmem::rfind(&json[..before], KEY)?;
+        let at = LAST_KEY.rfind(&json[..before])?;
         before = at;
         let escaped = at > 0 && json[at - 1] == b'\\';
         if let Some(usage) = json[at + KEY.len()..].trim_ascii_start().strip_prefix(b":")
