@@ -109,6 +109,10 @@ pub struct BenchArgs {
     /// Time over which the first sessions start, by --arrivals.
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub session_ramp: String,
+    /// Meet the first sessions at a random turn, with as much history as belongs to it, so that the load is the same
+    /// from the start; without it they grow old together.
+    #[arg(long, requires = "sessions")]
+    pub sessions_under_way: bool,
     /// Header that carries the key of a session, for proxies that hash it.
     #[arg(long, value_name = "NAME", default_value = "x-session-id")]
     pub session_header: String,
@@ -263,6 +267,7 @@ impl BenchArgs {
             span,
             ramp: time("--session-ramp", &self.session_ramp)?,
             process,
+            under_way: self.sessions_under_way,
             turns: input_law("--turns", &self.turns)?,
             think: ThinkLaw::parse(&self.think).map_err(|reason| wrong("--think", reason))?,
             system,

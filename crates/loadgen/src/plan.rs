@@ -118,6 +118,8 @@ pub struct Sessions {
     pub ramp: Duration,
     /// Law of those starts.
     pub process: Process,
+    /// The first sessions are met at a random turn, with as much history as belongs to it.
+    pub under_way: bool,
     /// Turns of a session.
     pub turns: LengthLaw,
     /// From the end of an answer to the next turn.

@@ -61,21 +61,23 @@ impl User<'_> {
         let mut at = self.run.start + start;
         for generation in 0u64.. {
             let id = generation * u64::from(alive) + u64::from(slot);
-            at = self.converse(id, at).await;
+            at = self.converse(id, generation == 0 && self.sessions.under_way, at).await;
             if self.sessions.span.is_none() || self.over(at) {
                 return;
             }
         }
     }
 
-    /// Holds session `id`, beginning `at`; gives the time at which this user would begin the next one.
-    async fn converse(&self, id: u64, mut at: Instant) -> Instant {
+    /// Holds session `id`, beginning `at` (at a random turn if it is met `under_way`); gives the time at which this user
+    /// would begin the next one.
+    async fn converse(&self, id: u64, under_way: bool, mut at: Instant) -> Instant {
         let sessions = self.sessions;
         let plan = &self.run.context.plan;
         let mut rng = stream(self.run.seed, Use::Session, id);
         let weights: Vec<f64> = plan.models.iter().map(|model| model.weight).collect();
         let model = pick(&weights, &mut rng);
         let turns = sessions.turns.sample(&mut rng);
+        let met_at = if under_way { rng.u32(..turns) } else { 0 };
         let mut conversation = Conversation::new(plan.api, self.shared);
         for turn in 0..turns {
             let law = if turn == 0 { &sessions.first } else { &sessions.question };
@@ -83,6 +85,10 @@ impl User<'_> {
             conversation.ask(&words(question_tokens, &mut rng));
             let output_tokens = sessions.output.sample(&mut rng);
             let think = sessions.think.sample(&mut rng);
+            if turn < met_at {
+                conversation.answered(&words(output_tokens, &mut rng));
+                continue;
+            }
             tokio::time::sleep_until(at.into()).await;
             if self.over(at) {
                 return at;

@@ -41,7 +41,8 @@ fn main() {
             let mut workload = Sessions::new(SessionsConfig {
                 sessions: sessions as u32,
                 system_tokens: arg(8, 0) as u32,
-                ramp: Duration::from_millis(arg(9, 0)),
+                ramp: Duration::from_millis(if arg(9, 0) == 0 { think_ms } else { arg(9, 0) }),
+                under_way: arg(9, 0) == 0,
                 turns: turns as u32,
                 first_tokens: arg(5, 4_000) as u32,
                 turn_tokens: arg(6, 2_500) as u32,

@@ -26,8 +26,10 @@ pub struct SessionsConfig {
     pub output_tokens: u32,
     /// Mean think time; exponential.
     pub think: Duration,
-    /// The conversations begin within this time. Zero: they are met under way, each at a random turn.
+    /// The conversations begin within this time.
     pub ramp: Duration,
+    /// The first conversations are met at a random turn, with as much history as belongs to it.
+    pub under_way: bool,
     /// No turn begins after this.
     pub end: Time,
     /// Seed.
@@ -71,15 +73,14 @@ impl Sessions {
     }
 
     fn first(&mut self, client: u32) -> Arrival {
-        let SessionsConfig { turns, first_tokens, turn_tokens, output_tokens, think, ramp, .. } = self.config;
-        let under_way = ramp.is_zero();
+        let SessionsConfig { turns, first_tokens, turn_tokens, output_tokens, ramp, under_way, .. } =
+            self.config;
         let turn = if under_way { self.rng.u32(0..turns) } else { 0 };
         let tokens = self.about(first_tokens) + turn * (turn_tokens + output_tokens);
         let mut history = self.system.clone();
         history.extend(self.text(tokens));
         self.sessions.push(Session { history, turn, output_seed: 0 });
-        let within = if under_way { think } else { ramp };
-        let at = Time::ZERO + within.mul_f64(self.rng.f64());
+        let at = Time::ZERO + ramp.mul_f64(self.rng.f64());
         self.arrival(client, at)
     }
 

@@ -178,6 +178,24 @@ async fn a_session_carries_its_conversation_and_its_key() {
 }
 
 #[tokio::test]
+async fn sessions_met_under_way_bring_the_history_of_the_turns_they_skip() {
+    let fake = Fake::start(FAST).await;
+    let arguments = "--model m --sessions 12 --sessions-under-way --turns 5 --think 1ms --session-ramp 10ms \
+                     --question-tokens 5 --output-tokens 4";
+    let report = report(&fake, arguments).await;
+    let requests = report.rows[0].counts.ok;
+    assert!((13..60).contains(&requests), "{requests}");
+    let mut longest = std::collections::BTreeMap::new();
+    for seen in fake.seen() {
+        let key = seen.head.lines().find(|line| line.starts_with("x-session-id: ")).unwrap().to_owned();
+        let length = seen.body["prompt"].as_str().unwrap().len();
+        longest.entry(key).and_modify(|most: &mut usize| *most = length.max(*most)).or_insert(length);
+    }
+    assert_eq!(longest.len(), 12);
+    assert!(longest.values().all(|&length| length == 4 * (5 * 5 + 4 * 4)), "{longest:?}");
+}
+
+#[tokio::test]
 async fn finished_sessions_are_followed_until_the_time_is_over() {
     let fake = Fake::start(FAST).await;
     let arguments =
