@@ -3,16 +3,17 @@
 //! `cargo run --release -p roadstead-bench -- NAME`; results and how to read them stand in `bench/README.md`.
 
 mod backend;
+mod front;
 mod memory;
-mod nginx;
 mod pick;
 mod process;
 mod proxy;
 mod report;
 mod scrape;
-mod serve;
 mod stream;
 mod traffic;
+
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -39,6 +40,17 @@ enum Command {
     /// The model servers that the other commands start: instant or paced answers and a captured metrics page.
     #[command(hide = true)]
     Backend(backend::Args),
+}
+
+/// What all commands take.
+#[derive(clap::Args)]
+struct Common {
+    /// The roadstead binary; the one beside this binary unless given.
+    #[arg(long, value_name = "PATH")]
+    roadstead: Option<PathBuf>,
+    /// Also writes the figures there, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<()> {

@@ -52,8 +52,7 @@ impl Process {
     /// The process is gone.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
         let mut nanos = 0;
-        let tasks =
-            fs::read_dir(format!("/proc/{}/task", self.pid())).with_context(|| self.name.clone())?;
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).with_context(|| self.name.clone())?;
         for task in tasks {
             // A thread may end between the listing and the reading.
             let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
@@ -138,7 +137,10 @@ pub fn roadstead(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     let beside = std::env::current_exe()?.with_file_name("roadstead");
     let path = given.map_or(beside, Path::to_path_buf);
     if !path.is_file() {
-        bail!("no {}: build it with `cargo build --release`, or say where it is with --roadstead", path.display());
+        bail!(
+            "no {}: build it with `cargo build --release`, or say where it is with --roadstead",
+            path.display()
+        );
     }
     Ok(path)
 }
