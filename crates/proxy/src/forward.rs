@@ -35,7 +35,9 @@ pub(crate) async fn forward(
     let request_id = request_head::request_id(&mut head.headers);
     let mut record = Record::begin(front, &head.method, &head.uri, request_id);
     match answer(front, client, head, body, &mut record).await {
-        Ok(Answered::Endpoint(answer, wants_load)) => response::relay(answer, record, wants_load),
+        Ok(Answered::Endpoint(answer, wants_load)) => {
+            response::relay(answer, record, &front.limits, wants_load)
+        }
         Ok(Answered::Own(answer)) => response::own(answer, record),
         Err(refused) => {
             record.refused(refused.refusal);

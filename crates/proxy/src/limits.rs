@@ -11,6 +11,8 @@ pub struct ProxyLimits {
     pub body_timeout: Duration,
     /// Time to the first byte of an endpoint's answer, all tries together. Beyond: 504.
     pub answer_timeout: Duration,
+    /// Time that an endpoint may stay silent in the middle of an answer. Beyond: the answer is cut.
+    pub stall_timeout: Duration,
 }
 
 impl Default for ProxyLimits {
@@ -19,6 +21,7 @@ impl Default for ProxyLimits {
             body_bytes_max: 64 << 20,
             body_timeout: Duration::from_secs(300),
             answer_timeout: Duration::from_secs(3600),
+            stall_timeout: Duration::from_secs(600),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! for the client too.
 
 mod relay;
+mod stall;
 
 use std::pin::Pin;
 
@@ -19,6 +20,7 @@ use roadstead_wire::{headers, orca};
 
 use crate::attempt::Upstreamed;
 use crate::headers::SERVED_BY;
+use crate::limits::ProxyLimits;
 use crate::record::Record;
 use crate::request_head::strip_hop;
 use relay::{Relay, RelayError};
@@ -35,7 +37,12 @@ enum Kind {
 }
 
 /// Passes an endpoint's answer on.
-pub(crate) fn relay(answer: Upstreamed, mut record: Box<Record>, wants_load: bool) -> Response<Answer> {
+pub(crate) fn relay(
+    answer: Upstreamed,
+    mut record: Box<Record>,
+    limits: &ProxyLimits,
+    wants_load: bool,
+) -> Response<Answer> {
     let Upstreamed { mut head, first, rest, target } = answer;
     head.headers.reserve(ADDED_MAX);
     let status = head.status.as_u16();
@@ -57,7 +64,7 @@ pub(crate) fn relay(answer: Upstreamed, mut record: Box<Record>, wants_load: boo
     }
     head.headers.insert(headers::REQUEST_ID, record.request_id.clone());
     let streams = head.status.is_success() && is_event_stream(&head.headers);
-    let body = Relay::new(first, rest, record, streams);
+    let body = Relay::new((first, rest), record, streams, limits.stall_timeout);
     let mut response = Response::new(Answer(Kind::Relayed(Box::new(body))));
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;

@@ -222,3 +222,22 @@ async fn an_answer_that_never_comes_ends_at_its_limit() {
     gateway.settled().await;
     until(|| endpoint.open() == 0).await;
 }
+
+#[tokio::test]
+async fn an_answer_that_falls_silent_is_cut_for_the_client_too() {
+    let endpoint = Endpoint::start(|mut talk| async move {
+        talk.request().await?;
+        talk.send(STREAM_HEAD).await?;
+        talk.send(&chunk("data: {\"choices\":[{\"text\":\"x\"}]}\n\n")).await?;
+        talk.closed().await
+    });
+    let limits = ProxyLimits { stall_timeout: Duration::from_millis(100), ..ProxyLimits::default() };
+    let gateway = Gateway::limited(&[endpoint.addr], limits, Limits::default());
+    let mut client = gateway.client().await;
+    client.send(&completion(r#","stream":true"#)).await;
+    let got = client.rest().await;
+    assert!(got.contains("data: ") && !got.ends_with("0\r\n\r\n"), "{got}");
+    until(|| endpoint.open() == 0).await;
+    gateway.settled().await;
+    assert_eq!(gateway.log(1).await[0]["error"], "endpoint_stalled");
+}

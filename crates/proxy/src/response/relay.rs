@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
@@ -11,15 +12,22 @@ use roadstead_net::{PooledBody, UpstreamError, UpstreamErrorKind};
 use roadstead_wire::openai::usage_of;
 use roadstead_wire::sse::EventScanner;
 
+use super::stall::Stall;
 use crate::record::Record;
 
 /// Bytes at the end of an answer that came whole in which its usage is looked for.
 const USAGE_TAIL_BYTES: usize = 16 << 10;
 
-/// The endpoint's answer broke off; the client's connection is cut, so that it sees that too.
+/// The endpoint's answer did not end as it should; the client's connection is cut, so that it sees that too.
 #[derive(Debug, thiserror::Error)]
-#[error("the endpoint's answer broke off")]
-pub struct RelayError(#[from] UpstreamError);
+pub enum RelayError {
+    /// Its connection ended, or it broke its own framing.
+    #[error("the endpoint's answer broke off")]
+    Broken(#[source] UpstreamError),
+    /// It fell silent.
+    #[error("the endpoint fell silent in the middle of its answer")]
+    Stalled,
+}
 
 /// A body that passes.
 pub(super) struct Relay {
@@ -27,6 +35,7 @@ pub(super) struct Relay {
     rest: PooledBody,
     record: Box<Record>,
     watch: Watch,
+    stall: Stall,
     begun: bool,
     ended: bool,
 }
@@ -48,13 +57,14 @@ struct Tail {
 
 impl Relay {
     pub(super) fn new(
-        first: Option<Frame<Bytes>>,
-        rest: PooledBody,
+        (first, rest): (Option<Frame<Bytes>>, PooledBody),
         record: Box<Record>,
         streams: bool,
+        stall_timeout: Duration,
     ) -> Relay {
         let watch = if streams { Watch::Events(EventScanner::new()) } else { Watch::Tail(Tail::default()) };
-        let mut relay = Relay { first, rest, record, watch, begun: false, ended: false };
+        let stall = Stall::after(stall_timeout);
+        let mut relay = Relay { first, rest, record, watch, stall, begun: false, ended: false };
         if relay.is_end_stream() {
             relay.end();
         }
@@ -67,10 +77,17 @@ impl Relay {
     ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
         let frame = match self.first.take() {
             Some(first) => Some(Ok(first)),
-            None => ready!(Pin::new(&mut self.rest).poll_frame(cx)),
+            None => match Pin::new(&mut self.rest).poll_frame(cx) {
+                Poll::Ready(frame) => frame.map(|frame| frame.map_err(RelayError::Broken)),
+                Poll::Pending => {
+                    ready!(self.stall.poll(cx));
+                    Some(Err(RelayError::Stalled))
+                }
+            },
         };
         match &frame {
             Some(Ok(frame)) => {
+                self.stall.heard();
                 if let Some(data) = frame.data_ref() {
                     self.saw(data);
                 }
@@ -82,7 +99,7 @@ impl Relay {
             Some(Err(error)) => self.broke(error),
             None => self.end(),
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(RelayError)))
+        Poll::Ready(frame)
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
@@ -129,15 +146,18 @@ impl Relay {
         }
     }
 
-    fn broke(&mut self, error: &UpstreamError) {
+    fn broke(&mut self, error: &RelayError) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        self.record.broke("endpoint_truncated");
-        let kind = match error.kind {
-            UpstreamErrorKind::Protocol => FailureKind::Protocol,
-            _ => FailureKind::Truncated,
+        let (said, kind) = match error {
+            RelayError::Stalled => ("endpoint_stalled", FailureKind::Timeout),
+            RelayError::Broken(error) if error.kind == UpstreamErrorKind::Protocol => {
+                ("endpoint_protocol", FailureKind::Protocol)
+            }
+            RelayError::Broken(_) => ("endpoint_truncated", FailureKind::Truncated),
         };
+        self.record.broke(said);
         if let Some(exchange) = &mut self.record.exchange {
             exchange.broke(kind);
         }
