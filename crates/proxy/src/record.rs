@@ -80,7 +80,8 @@ impl Record {
     }
 
     fn write(&self) {
-        let now = self.front.pool.now();
+        let ended = self.exchange.as_ref().and_then(|exchange| exchange.timeline().ended);
+        let now = ended.unwrap_or_else(|| self.front.pool.now());
         let arrived = SystemTime::now() - now.since(self.arrived);
         let ms = |from: Time, to: Time| to.since(from).as_secs_f64() * 1e3;
         let mut entry = AccessEntry {

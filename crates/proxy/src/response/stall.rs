@@ -1,7 +1,7 @@
 //! Notices an endpoint that falls silent in the middle of its answer.
 //!
-//! A timer is made when the answer is first waited for, and set anew only when it fires: what passes costs a
-//! look at the clock.
+//! A timer is made when more of the answer is first waited for, and set anew only when it fires: a chunk that
+//! passes costs a look at the clock, an answer that comes at once costs nothing.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,27 +13,31 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// Watches for silence.
 pub(super) struct Stall {
     limit: Duration,
-    heard: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
+    /// When something was heard last, and the timer.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl Stall {
     /// After `limit` of silence.
     pub(super) fn after(limit: Duration) -> Stall {
-        Stall { limit, heard: Instant::now(), timer: None }
+        Stall { limit, waiting: None }
     }
 
     /// The endpoint said something.
     pub(super) fn heard(&mut self) {
-        self.heard = Instant::now();
+        if let Some((heard, _)) = &mut self.waiting {
+            *heard = Instant::now();
+        }
     }
 
     /// Ready when it has been silent for too long.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut due = self.heard + self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        let (heard, timer) = self.waiting.get_or_insert_with(|| {
+            let now = Instant::now();
+            (now, Box::pin(sleep_until(now + self.limit)))
+        });
         while timer.as_mut().poll(cx).is_ready() {
-            due = self.heard + self.limit;
+            let due = *heard + self.limit;
             if due <= Instant::now() {
                 return Poll::Ready(());
             }
