@@ -6,10 +6,12 @@ mod backend;
 mod front;
 mod memory;
 mod pick;
+mod plain_http;
 mod process;
 mod proxy;
 mod report;
 mod scrape;
+mod sessions;
 mod stream;
 mod traffic;
 
@@ -37,6 +39,8 @@ enum Command {
     Pick(pick::Args),
     /// Resident memory idle, with streams, and after unique prompts, beside nginx.
     Memory(memory::Args),
+    /// Multi-turn sessions: time to first token beside hashing by session and beside other policies.
+    Sessions(sessions::Args),
     /// The model servers that the other commands start: instant or paced answers and a captured metrics page.
     #[command(hide = true)]
     Backend(backend::Args),
@@ -60,6 +64,7 @@ fn main() -> anyhow::Result<()> {
         Command::Scrape(args) => scrape::run(&args),
         Command::Pick(args) => pick::run(&args),
         Command::Memory(args) => memory::run(&args),
+        Command::Sessions(args) => sessions::run(&args),
         Command::Backend(args) => backend::run(&args),
     }
 }
