@@ -46,13 +46,16 @@ pub struct Machine {
 impl Machine {
     /// A machine without endpoints that picks by `policy`.
     pub fn new(policy: Policy, limits: Limits, seed: u64) -> Machine {
+        let learned = Learned::default();
+        let mut pool = Pool::default();
+        pool.set_prompt_tokens_mean(learned.prompt_tokens.value());
         Machine {
             queue: WaitQueue::new(limits.queue_max),
             policy,
             limits,
-            pool: Pool::default(),
+            pool,
             index: Arc::new(PrefixIndex::default()),
-            learned: Learned::default(),
+            learned,
             tickets: Tickets::default(),
             budget: RetryBudget::new(),
             rng: Rng::with_seed(seed),
@@ -86,7 +89,7 @@ impl Machine {
     pub fn next_deadline(&self) -> Option<Time> {
         let mut next = self.queue.next_deadline();
         let mut earlier = |at: Time| next = Some(next.map_or(at, |next| next.min(at)));
-        for (_, state) in self.pool.iter() {
+        for (_, state) in self.pool.watched() {
             if let Some(at) = state.health.move_at.filter(|_| !state.account.is_empty()) {
                 earlier(at);
             }
@@ -150,10 +153,8 @@ impl Machine {
                 continue;
             };
             // A ticket that was sent again meanwhile has a later expectation of its own.
-            if flight.prefilled_at <= now
-                && let Some(state) = self.pool.get_mut(flight.slot)
-            {
-                state.account.prefilled(&mut flight.booking);
+            if flight.prefilled_at <= now && !flight.booking.decoding {
+                self.pool.update(flight.slot, |state| state.account.prefilled(&mut flight.booking));
             }
         }
     }

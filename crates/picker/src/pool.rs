@@ -4,24 +4,30 @@
 
 pub mod account;
 mod batch_slots;
+mod catalogue;
 mod endpoint_state;
 mod foreign;
 mod health;
 mod models;
 mod reported;
+mod slot_set;
+mod standings;
 mod view;
 
 use std::collections::HashMap;
 
-use roadstead_core::{Endpoint, EndpointId};
+use roadstead_core::{Endpoint, EndpointId, ModelCard, Time};
 
 pub use account::{Account, Booking};
 pub use batch_slots::BatchSlots;
+pub use catalogue::Catalogue;
 pub use endpoint_state::EndpointState;
 pub use foreign::{Foreign, ForeignLoad};
 pub use health::{Ejection, Health, Life};
 pub use models::{AdapterPlace, Models};
 pub use reported::{Aged, Reported};
+pub use slot_set::SlotSet;
+pub use standings::Standings;
 pub use view::{AgedView, EndpointView, PoolView};
 
 use crate::limits::ENDPOINTS_MAX;
@@ -47,12 +53,27 @@ impl Slot {
     }
 }
 
-/// The endpoints of one pool.
+/// The endpoints of one pool, and what is kept beside them so that a decision need not walk them all.
 #[derive(Debug, Default)]
 pub struct Pool {
     slots: Vec<Option<EndpointState>>,
     by_id: HashMap<EndpointId, Slot>,
     free: Vec<Slot>,
+    standings: Standings,
+    catalogue: Catalogue,
+    /// In the pool and not leaving.
+    present: SlotSet,
+    /// Gets work, as far as life and orders go; an ejection may still bar it.
+    open: SlotSet,
+    /// Ejected, or with something to move away.
+    watched: SlotSet,
+    watched_count: usize,
+    /// Counts the changes of who gets work and of who serves what.
+    changes: u64,
+    /// When the next block of each history would be forgotten, summed over endpoints that have one.
+    oldest_sum_ns: u128,
+    oldest_count: u32,
+    prompt_tokens_mean: f64,
 }
 
 impl Pool {
@@ -62,29 +83,56 @@ impl Pool {
             return None;
         }
         let id = endpoint.id;
-        let state = Some(EndpointState::new(endpoint));
+        let state = EndpointState::new(endpoint);
         let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot.index()] = state;
-                slot
-            }
+            Some(slot) => slot,
             None => {
                 let slot = Slot(u16::try_from(self.slots.len()).ok()?);
-                self.slots.push(state);
+                self.slots.push(None);
                 slot
             }
         };
+        self.catalogue.add(slot, &state.models);
+        self.slots[slot.index()] = Some(state);
         self.by_id.insert(id, slot);
+        self.refresh(slot);
         Some(slot)
     }
 
     /// Removes the endpoint in `slot`, which must have nothing in flight.
     pub fn remove(&mut self, slot: Slot) {
-        if let Some(state) = self.slots[slot.index()].take() {
-            debug_assert!(state.account.is_empty(), "removed with work in flight");
-            self.by_id.remove(&state.endpoint.id);
-            self.free.push(slot);
+        let Some(state) = self.slots[slot.index()].take() else { return };
+        debug_assert!(state.account.is_empty(), "removed with work in flight");
+        self.by_id.remove(&state.endpoint.id);
+        self.free.push(slot);
+        self.catalogue.remove(slot, &state.models);
+        self.count_oldest(state.history.oldest, None);
+        self.present.remove(slot);
+        self.open.remove(slot);
+        self.watch(slot, false);
+        self.changes += 1;
+    }
+
+    /// Changes the endpoint in `slot`, if there is one, and everything that is kept beside it.
+    pub fn update<R>(&mut self, slot: Slot, change: impl FnOnce(&mut EndpointState) -> R) -> Option<R> {
+        let state = self.slots.get_mut(slot.index())?.as_mut()?;
+        let oldest = state.history.oldest;
+        let result = change(state);
+        let newer = state.history.oldest;
+        if oldest != newer {
+            self.count_oldest(oldest, newer);
         }
+        self.refresh(slot);
+        Some(result)
+    }
+
+    /// Replaces the list of what the endpoint in `slot` serves.
+    pub fn list(&mut self, slot: Slot, models: Vec<ModelCard>) {
+        let Some(state) = self.slots.get_mut(slot.index()).and_then(Option::as_mut) else { return };
+        self.catalogue.remove(slot, &state.models);
+        state.models.replace(models);
+        self.catalogue.add(slot, &state.models);
+        self.changes += 1;
     }
 
     /// The slot of an endpoint.
@@ -95,11 +143,6 @@ impl Pool {
     /// The endpoint in `slot`.
     pub fn get(&self, slot: Slot) -> Option<&EndpointState> {
         self.slots.get(slot.index()).and_then(Option::as_ref)
-    }
-
-    /// The endpoint in `slot`, to change.
-    pub fn get_mut(&mut self, slot: Slot) -> Option<&mut EndpointState> {
-        self.slots.get_mut(slot.index()).and_then(Option::as_mut)
     }
 
     /// All endpoints in slot order.
@@ -120,9 +163,77 @@ impl Pool {
         self.by_id.is_empty()
     }
 
-    /// One more than the highest slot in use so far: the size of arrays that are indexed by slot.
-    pub fn slots(&self) -> usize {
-        self.slots.len()
+    /// What predictions need, by slot. Rows of free slots mean nothing.
+    pub fn standings(&self) -> &Standings {
+        &self.standings
+    }
+
+    /// Who serves what.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// Who stays in the pool.
+    pub fn present(&self) -> &SlotSet {
+        &self.present
+    }
+
+    /// Who gets work unless ejected.
+    pub fn open(&self) -> &SlotSet {
+        &self.open
+    }
+
+    /// Who is ejected or has something to move away.
+    pub fn watched(&self) -> impl Iterator<Item = (Slot, &EndpointState)> {
+        let watched = (self.watched_count > 0).then_some(&self.watched);
+        let slots = watched.into_iter().flat_map(SlotSet::iter);
+        slots.filter_map(|slot| self.get(slot).map(|state| (slot, state)))
+    }
+
+    /// Grows whenever who gets work or who serves what changes.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Mean age at `now` of the blocks that the endpoints would forget next, in seconds.
+    pub fn oldest_age_mean_s(&self, now: Time) -> f64 {
+        let now_ns = u128::from(self.oldest_count) * u128::from(now.as_nanos());
+        let sum_ns = now_ns.saturating_sub(self.oldest_sum_ns);
+        sum_ns as f64 / 1e9 / self.len().max(1) as f64
+    }
+
+    /// Tells how many tokens prompts have, for the load of others.
+    pub fn set_prompt_tokens_mean(&mut self, tokens: f64) {
+        self.prompt_tokens_mean = tokens;
+    }
+
+    fn count_oldest(&mut self, before: Option<Time>, after: Option<Time>) {
+        if let Some(before) = before {
+            self.oldest_sum_ns -= u128::from(before.as_nanos());
+            self.oldest_count -= 1;
+        }
+        if let Some(after) = after {
+            self.oldest_sum_ns += u128::from(after.as_nanos());
+            self.oldest_count += 1;
+        }
+    }
+
+    fn refresh(&mut self, slot: Slot) {
+        let Some(state) = self.slots[slot.index()].as_ref() else { return };
+        let health = &state.health;
+        self.standings.refresh(slot, state, self.prompt_tokens_mean);
+        let watched = health.ejection.is_some() || health.move_at.is_some();
+        let changed = self.present.set(slot, !health.leaving) | self.open.set(slot, health.is_open());
+        let changed = self.watch(slot, watched) | changed;
+        self.changes += u64::from(changed);
+    }
+
+    fn watch(&mut self, slot: Slot, watched: bool) -> bool {
+        let changed = self.watched.set(slot, watched);
+        if changed {
+            self.watched_count = if watched { self.watched_count + 1 } else { self.watched_count - 1 };
+        }
+        changed
     }
 }
 

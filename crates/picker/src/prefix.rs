@@ -5,11 +5,13 @@
 
 mod holders;
 mod index;
+mod matches;
 mod recency;
 
 use roadstead_core::Time;
 
-pub use index::{Matches, PrefixIndex};
+pub use index::PrefixIndex;
+pub use matches::Matches;
 
 /// How a policy wants prompts cut into blocks and how much history it keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

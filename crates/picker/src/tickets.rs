@@ -2,11 +2,16 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::time::Duration;
 
 use roadstead_core::{EndpointId, Refusal, Request, Time};
 
-use crate::pool::{Booking, Slot};
+use crate::cost::{Learned, Prediction};
+use crate::pool::{Booking, EndpointState, Slot};
 use crate::verdict::Ticket;
+
+/// The longest time after which a request without a first byte counts as prefilled.
+const PREFILL_EXPECTED_MAX: Duration = Duration::from_secs(3_600);
 
 /// Where a request is.
 #[derive(Debug)]
@@ -42,6 +47,40 @@ pub(crate) struct Flight {
     pub(crate) judged: bool,
     /// Whether the answer is an error.
     pub(crate) error: bool,
+}
+
+impl Flight {
+    /// A flight with `booking` to the endpoint `state` in `slot`, before the booking is given.
+    pub(crate) fn new(
+        slot: Slot,
+        state: &EndpointState,
+        booking: Booking,
+        prediction: &Prediction,
+        learned: &Learned,
+    ) -> Flight {
+        let foreign_tokens = f64::from(state.foreign.load().waiting) * learned.prompt_tokens.value();
+        let ahead_tokens = state.account.prefill_tokens as f64 + foreign_tokens;
+        let to_compute = ahead_tokens + f64::from(booking.uncached_tokens);
+        let prefill_s = to_compute * state.speed.prefill_s_per_token();
+        let ttft_s = f64::from(prediction.ttft_s);
+        let expected = Duration::from_secs_f64(ttft_s.clamp(0.0, PREFILL_EXPECTED_MAX.as_secs_f64()));
+        Flight {
+            slot,
+            endpoint: state.endpoint.id,
+            ahead_tokens,
+            other_s: (ttft_s - prefill_s).max(0.0),
+            ttft_s,
+            prefilled_at: booking.at + expected,
+            // Where it waits for others to finish, or has no prompt, its first byte says nothing of prefill.
+            timed: booking.prompt_tokens > 0 && prediction.queued_s <= 0.0,
+            trial: false,
+            first_byte: None,
+            counted: (booking.at, 0),
+            judged: false,
+            error: false,
+            booking,
+        }
+    }
 }
 
 /// A request in the machine.

@@ -3,7 +3,7 @@
 use roadstead_core::Request;
 
 use super::average::Average;
-use super::law::decode_step_s;
+use super::law::{DECODE_PER_CONTEXT_TOKEN_S, DECODE_PER_SEQUENCE_S, decode_step_s};
 use super::speed::Speed;
 use crate::limits::SEQUENCES_MAX;
 use crate::pool::{AdapterPlace, EndpointState};
@@ -13,7 +13,7 @@ const PRIOR_OUTPUT_TOKENS: f64 = 200.0;
 /// Prompt tokens taken for a request of others before any prompt was seen.
 const PRIOR_PROMPT_TOKENS: f64 = 500.0;
 /// Seconds to bring an adapter of rank 8 onto the accelerator, on the generic engine.
-const ADAPTER_LOAD_S: f64 = 0.015;
+const ADAPTER_LOAD_S: f32 = 0.015;
 
 /// What a pool's answers taught, apart from single endpoints.
 #[derive(Clone, Copy, Debug)]
@@ -40,21 +40,86 @@ impl Default for Learned {
 #[derive(Clone, Copy, Debug)]
 pub struct Demand {
     /// Prompt tokens.
-    pub prompt_tokens: f64,
+    pub prompt_tokens: f32,
     /// Output tokens expected of each sequence.
-    pub output_tokens: f64,
+    pub output_tokens: f32,
     /// Sequences.
-    pub sequences: f64,
+    pub sequences: f32,
+    /// Seconds that it adds to a decode step of the generic engine.
+    pub step_s: f32,
+    /// One over the prompt tokens.
+    pub per_prompt_token: f32,
 }
 
 impl Demand {
     /// What `request` is expected to ask for.
     pub fn of(request: &Request, learned: &Learned) -> Demand {
-        let usual = learned.output_tokens.value();
+        let usual = learned.output_tokens.value() as f32;
+        let prompt_tokens = request.work.prompt_tokens as f32;
+        let output_tokens = request.work.output_tokens_max.map_or(usual, |most| usual.min(most as f32));
+        let sequences = request.work.sequences.clamp(1, SEQUENCES_MAX) as f32;
+        let context_tokens = prompt_tokens + sequences * output_tokens / 2.0;
         Demand {
-            prompt_tokens: f64::from(request.work.prompt_tokens),
-            output_tokens: request.work.output_tokens_max.map_or(usual, |most| usual.min(f64::from(most))),
-            sequences: f64::from(request.work.sequences.clamp(1, SEQUENCES_MAX)),
+            prompt_tokens,
+            output_tokens,
+            sequences,
+            step_s: DECODE_PER_SEQUENCE_S as f32 * sequences
+                + DECODE_PER_CONTEXT_TOKEN_S as f32 * context_tokens,
+            per_prompt_token: 1.0 / prompt_tokens.max(1.0),
+        }
+    }
+}
+
+/// How one endpoint stands: all that predictions need of it, in the form that they need.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Seconds of its next decode step as it is.
+    pub step_s: f32,
+    /// Its decode steps against the generic engine's.
+    pub step_scale: f32,
+    /// Seconds of prompts to compute that are there already.
+    pub ahead_s: f32,
+    /// Seconds for each prompt token that must be computed.
+    pub prefill_s_per_token: f32,
+    /// Free places in its batch, negative when some wait for one; infinite while their number is unknown.
+    pub slots_free: f32,
+    /// Share of a run after which one place of the full batch falls free.
+    pub turn_share: f32,
+    /// Tokens of KV cache that are free; infinite while its size is unknown.
+    pub kv_free_tokens: f32,
+    /// Share of a run after which one token of its context falls free.
+    pub release_share: f32,
+    /// Prompt blocks that its history has room for.
+    pub history_free_blocks: f32,
+    /// When the block that its cache would evict next was last used, in seconds of the driving clock.
+    pub oldest_s: f32,
+}
+
+impl Standing {
+    /// How `state` stands, in a pool where prompts have `prompt_tokens_mean` tokens.
+    pub fn of(state: &EndpointState, prompt_tokens_mean: f64) -> Standing {
+        let foreign = state.foreign.load();
+        let scale = state.speed.step_scale();
+        let prefill_s_per_token = state.speed.prefill_s_per_token();
+        let foreign_requests = f64::from(foreign.running) + f64::from(foreign.waiting);
+        let decoding = f64::from(state.account.decoding) + f64::from(foreign.running);
+        let context = state.account.context_tokens as f64 + foreign_requests * prompt_tokens_mean;
+        let ahead = state.account.prefill_tokens as f64 + f64::from(foreign.waiting) * prompt_tokens_mean;
+        let present = f64::from(state.account.sequences) + foreign_requests;
+        let slots = state.slots.known().map(f64::from);
+        let free_blocks = state.history.capacity.saturating_sub(state.history.blocks);
+        Standing {
+            step_s: (scale * decode_step_s(decoding, context)) as f32,
+            step_scale: scale as f32,
+            ahead_s: (ahead * prefill_s_per_token) as f32,
+            prefill_s_per_token: prefill_s_per_token as f32,
+            slots_free: slots.map_or(f32::INFINITY, |slots| (slots - present) as f32),
+            turn_share: slots.map_or(0.0, |slots| (1.0 / slots) as f32),
+            kv_free_tokens: state.kv_free_tokens().map_or(f32::INFINITY, |free| free as f32),
+            // Running sequences give their context back over their remaining time, half a run on average.
+            release_share: (0.5 / context.max(1.0)) as f32,
+            history_free_blocks: free_blocks as f32,
+            oldest_s: state.history.oldest.map_or(f32::INFINITY, |oldest| oldest.as_secs_f64() as f32),
         }
     }
 }
@@ -63,66 +128,40 @@ impl Demand {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Prediction {
     /// Seconds to the first token.
-    pub ttft_s: f64,
+    pub ttft_s: f32,
     /// Of those, seconds until a place in the batch and memory are free, beyond the prompts ahead.
-    pub queued_s: f64,
+    pub queued_s: f32,
     /// Seconds for each further token.
-    pub tpot_s: f64,
+    pub tpot_s: f32,
     /// Seconds until the whole answer is there.
-    pub total_s: f64,
-    /// Prompt tokens expected in its prefix cache.
-    pub hit_tokens: u32,
+    pub total_s: f32,
 }
 
-/// Predicts `demand` on `state`, where `hit_tokens` of the prompt are expected in the cache.
-pub fn predict(
-    learned: &Learned,
-    state: &EndpointState,
-    demand: &Demand,
-    hit_tokens: u32,
-    adapter: Option<AdapterPlace>,
-) -> Prediction {
-    let foreign = state.foreign.load();
-    let scale = state.speed.step_scale();
-    let mean_prompt = learned.prompt_tokens.value();
-    let decoding = f64::from(state.account.decoding) + f64::from(foreign.running);
-    let context =
-        state.account.context_tokens as f64 + f64::from(foreign.running + foreign.waiting) * mean_prompt;
-
-    let step_s = scale * decode_step_s(decoding, context);
-    let joined_context = context + demand.prompt_tokens + demand.sequences * demand.output_tokens / 2.0;
-    let tpot_s = scale * decode_step_s(decoding + demand.sequences, joined_context);
+/// Predicts `demand` where `hit_tokens` of the prompt are expected in the cache. No branches: it runs over columns.
+#[inline(always)]
+pub fn predict(standing: &Standing, demand: &Demand, hit_tokens: f32) -> Prediction {
+    let tpot_s = standing.step_s + standing.step_scale * demand.step_s;
     let run_s = demand.output_tokens * tpot_s;
 
-    let uncached = demand.prompt_tokens - f64::from(hit_tokens);
-    let ahead = state.account.prefill_tokens as f64 + f64::from(foreign.waiting) * mean_prompt;
-    let beta = state.speed.prefill_s_per_token();
+    let uncached = (demand.prompt_tokens - hit_tokens).max(0.0);
+    let slots_short = (demand.sequences - standing.slots_free).max(0.0);
+    let slot_wait_s = slots_short * standing.turn_share * run_s;
+    let tokens_short = (uncached - standing.kv_free_tokens).max(0.0);
+    let kv_wait_s = tokens_short * standing.release_share.min(demand.per_prompt_token / 2.0) * run_s;
+    let queued_s = (slot_wait_s.max(kv_wait_s) - standing.ahead_s).max(0.0);
 
-    let ahead_s = ahead * beta;
-    let wait_s =
-        ahead_s.max(slot_wait_s(state, demand, run_s)).max(kv_wait_s(state, uncached, context, run_s));
-    let adapter_s = match adapter {
-        None | Some(AdapterPlace::Resident) => 0.0,
-        Some(AdapterPlace::FreeSlot) => scale * ADAPTER_LOAD_S,
-        Some(AdapterPlace::Loadable) => scale * ADAPTER_LOAD_S + run_s / 2.0,
-    };
-    let ttft_s = step_s / 2.0 + wait_s + uncached * beta + adapter_s;
-    Prediction { ttft_s, queued_s: wait_s - ahead_s, tpot_s, total_s: ttft_s + run_s, hit_tokens }
+    let ttft_s =
+        standing.step_s / 2.0 + standing.ahead_s + queued_s + uncached * standing.prefill_s_per_token;
+    Prediction { ttft_s, queued_s, tpot_s, total_s: ttft_s + run_s }
 }
 
-/// Seconds until enough of those ahead have finished for the batch to take this request.
-fn slot_wait_s(state: &EndpointState, demand: &Demand, run_s: f64) -> f64 {
-    let Some(slots) = state.slots.known().map(f64::from) else { return 0.0 };
-    let foreign = state.foreign.load();
-    let present = f64::from(state.account.sequences) + f64::from(foreign.running + foreign.waiting);
-    let over = present + demand.sequences - slots;
-    if over <= 0.0 { 0.0 } else { over * run_s / slots }
-}
-
-/// Seconds until enough KV cache is free for the prompt.
-fn kv_wait_s(state: &EndpointState, uncached: f64, context: f64, run_s: f64) -> f64 {
-    let Some(free) = state.kv_free_tokens() else { return 0.0 };
-    let short = uncached - free as f64;
-    // Running sequences give their context back over their remaining time, half a run on average.
-    if short <= 0.0 { 0.0 } else { short / context.max(uncached) * run_s / 2.0 }
+/// Seconds until a wanted adapter is on the accelerator, on an endpoint where `prediction` holds without it.
+pub fn adapter_s(place: AdapterPlace, standing: &Standing, prediction: &Prediction) -> f32 {
+    let load_s = standing.step_scale * ADAPTER_LOAD_S;
+    match place {
+        AdapterPlace::Resident => 0.0,
+        AdapterPlace::FreeSlot => load_s,
+        // One of the running adapters must drain first.
+        AdapterPlace::Loadable => load_s + (prediction.total_s - prediction.ttft_s) / 2.0,
+    }
 }

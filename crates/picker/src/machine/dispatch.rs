@@ -1,33 +1,21 @@
 //! Placing a ticket: candidates, choice, booking.
 
-use std::time::Duration;
-
 use roadstead_core::{EndpointId, Placement, Refusal, Time};
 
 use super::Machine;
-use crate::cost::{Demand, Prediction, predict};
-use crate::pool::{Booking, EndpointState, Slot};
-use crate::schedule::Cycle;
+use crate::cost::{Demand, adapter_s, predict};
+use crate::pool::{Booking, EndpointState, Pool, Slot, SlotSet};
+use crate::schedule::{Cycle, Reasons};
 use crate::tickets::{Entry, Flight, Phase};
 use crate::verdict::{CandidateWhy, Ticket, Verdict, Why};
-
-/// The longest time after which a request without a first byte counts as prefilled.
-const PREFILL_EXPECTED_MAX: Duration = Duration::from_secs(3_600);
 
 impl Machine {
     /// Tries to place `ticket`; true when a dispatch was decided. A ticket in flight stays where it is otherwise.
     pub(super) fn place(&mut self, now: Time, ticket: Ticket) -> bool {
         let Some(entry) = self.tickets.get(ticket) else { return false };
         let mut why = entry.request.explain.then(|| self.reasons(now, entry));
-        let mut candidates = std::mem::take(&mut self.candidates);
-        self.collect_candidates(now, entry, &mut candidates);
-        let choice = if candidates.is_empty() {
-            None
-        } else {
-            self.choose(now, ticket, &mut candidates, why.as_deref_mut())
-        };
-        self.candidates = candidates;
-        let Some((slot, hit_tokens)) = choice else { return false };
+        self.collect_candidates(now, ticket);
+        let Some((slot, hit_tokens)) = self.choose(now, ticket, why.as_deref_mut()) else { return false };
         self.dispatch(now, ticket, slot, hit_tokens);
         let endpoint = self.pool[slot].endpoint.id;
         if let Some(why) = &mut why {
@@ -44,9 +32,9 @@ impl Machine {
         if self.model_is_unknown(entry) {
             return self.refuse(ticket, Refusal::UnknownModel);
         }
-        let untried = |state: &EndpointState| !state.health.leaving && fits(entry, state);
-        if !entry.excluded.is_empty() && !self.pool.iter().any(|(_, state)| untried(state)) {
-            return self.refuse(ticket, entry.refusal);
+        if !entry.excluded.is_empty() && self.nobody_is_left(entry) {
+            let refusal = entry.refusal;
+            return self.refuse(ticket, refusal);
         }
         let deadline = arrived + self.limits.queue_wait_max;
         if deadline <= now {
@@ -60,8 +48,17 @@ impl Machine {
     /// Whether every endpoint's list is known and none has the model.
     pub(super) fn model_is_unknown(&self, entry: &Entry) -> bool {
         let Some(model) = &entry.request.model else { return false };
-        let mut present = self.pool.iter().filter(|(_, state)| !state.health.leaving).peekable();
-        present.peek().is_some() && present.all(|(_, state)| !state.models.serves(model))
+        let mut slots = self.pool.present().clone();
+        let some = !slots.is_empty();
+        self.pool.catalogue().keep_serving(model, &mut slots);
+        some && slots.is_empty()
+    }
+
+    /// Whether the request failed wherever it could be served.
+    fn nobody_is_left(&self, entry: &Entry) -> bool {
+        let mut slots = self.pool.present().clone();
+        narrow(&self.pool, entry, &mut slots);
+        slots.is_empty()
     }
 
     /// Books `ticket` on `slot`, in place of the booking that it may hold.
@@ -70,47 +67,30 @@ impl Machine {
         let Machine { tickets, pool, index, learned, ledger, .. } = self;
         let Some(entry) = tickets.get_mut(ticket) else { return };
         let request = &entry.request;
-        let state = pool.get_mut(slot).expect("a candidate's slot is in use");
-
         let demand = Demand::of(request, learned);
-        let adapter = request.model.as_ref().filter(|model| state.models.is_adapter(model));
-        let place = adapter.map(|adapter| state.models.place(adapter, &state.reported));
-        let Prediction { ttft_s, queued_s, .. } = predict(learned, state, &demand, hit_tokens, place);
+        let standing = pool.standings().row(slot);
         let booking = Booking::new(now, &request.work, hit_tokens);
-        let foreign_tokens = f64::from(state.foreign.load().waiting) * learned.prompt_tokens.value();
-        let ahead_tokens = state.account.prefill_tokens as f64 + foreign_tokens;
-        let prefill_s =
-            (ahead_tokens + f64::from(booking.uncached_tokens)) * state.speed.prefill_s_per_token();
-
-        state.account.give(&booking);
-        state.foreign.own(state.account.sequences);
-        state.unscraped_tokens += u64::from(booking.uncached_tokens);
-        let trial = state.health.sent(now);
-        if let Some(adapter) = adapter {
-            let slots = state.reported.adapters.as_ref().map_or(1, |fact| fact.value.slots as usize);
-            state.models.used(now, adapter, slots);
-        }
-        state.history = index.record(now, slot, &request.prefix);
+        let history = index.record(now, slot, &request.prefix);
         ledger.given += 1;
-        let expected = Duration::from_secs_f64(ttft_s.clamp(0.0, PREFILL_EXPECTED_MAX.as_secs_f64()));
-        let prefilled_at = now + expected;
-        // Where it waits for others to finish, or has no prompt, the time to its first byte says nothing of prefill.
-        let timed = booking.prompt_tokens > 0 && queued_s <= 0.0;
-        entry.phase = Phase::Flying(Flight {
-            slot,
-            endpoint: state.endpoint.id,
-            booking,
-            ahead_tokens,
-            other_s: (ttft_s - prefill_s).max(0.0),
-            ttft_s,
-            prefilled_at,
-            timed,
-            trial,
-            first_byte: None,
-            counted: (now, 0),
-            judged: false,
-            error: false,
+        let flight = pool.update(slot, |state| {
+            let mut prediction = predict(&standing, &demand, hit_tokens as f32);
+            let adapter = request.model.as_ref().filter(|model| state.models.is_adapter(model));
+            if let Some(adapter) = adapter {
+                let place = state.models.place(adapter, &state.reported);
+                prediction.ttft_s += adapter_s(place, &standing, &prediction);
+                let slots = state.reported.adapters.as_ref().map_or(1, |fact| fact.value.slots as usize);
+                state.models.used(now, adapter, slots);
+            }
+            let flight = Flight::new(slot, state, booking, &prediction, learned);
+            state.account.give(&flight.booking);
+            state.foreign.own(state.account.sequences);
+            state.unscraped_tokens += u64::from(flight.booking.uncached_tokens);
+            state.history = history;
+            Flight { trial: state.health.sent(now), ..flight }
         });
+        let flight = flight.expect("a candidate's slot is in use");
+        let prefilled_at = flight.prefilled_at;
+        entry.phase = Phase::Flying(flight);
         tickets.expect_prefilled(prefilled_at, ticket);
     }
 
@@ -119,43 +99,50 @@ impl Machine {
         let entry = self.tickets.get_mut(ticket)?;
         let Phase::Flying(flight) = std::mem::replace(&mut entry.phase, Phase::Waiting) else { return None };
         self.ledger.returned += 1;
-        let state = self.pool.get_mut(flight.slot).expect("a slot stays while work is in flight");
-        state.account.take(&flight.booking);
-        if flight.trial && !flight.judged {
-            state.health.undecided(now);
-        }
-        if state.health.leaving && state.account.is_empty() {
+        let left = self.pool.update(flight.slot, |state| {
+            state.account.take(&flight.booking);
+            if flight.trial && !flight.judged {
+                state.health.undecided(now);
+            }
+            state.health.leaving && state.account.is_empty()
+        });
+        if left.expect("a slot stays while work is in flight") {
             self.index.forget(flight.slot);
             self.pool.remove(flight.slot);
         }
         Some(flight)
     }
 
-    fn collect_candidates(&self, now: Time, entry: &Entry, candidates: &mut Vec<Slot>) {
-        candidates.clear();
-        let ready = |state: &EndpointState| state.health.barred(now).is_none() && fits(entry, state);
-        candidates.extend(self.pool.iter().filter(|(_, state)| ready(state)).map(|(slot, _)| slot));
-        if candidates.is_empty() {
+    /// Finds who may serve `ticket` now.
+    fn collect_candidates(&mut self, now: Time, ticket: Ticket) {
+        let Machine { tickets, pool, scratch, .. } = self;
+        let Some(entry) = tickets.get(ticket) else { return };
+        let ejected =
+            |state: &EndpointState| state.health.ejection.is_some_and(|ejection| now < ejection.until);
+        scratch.candidates.collect(pool.open(), |slots| {
+            narrow(pool, entry, slots);
+            let out = pool.watched().filter(|(_, state)| ejected(state));
+            out.for_each(|(slot, _)| slots.remove(slot));
+        });
+        if scratch.candidates.all().is_empty() {
             // Every endpoint that could serve it is ejected: an error from one of them beats none from us.
-            let last_resort = |state: &EndpointState| state.health.only_ejected() && fits(entry, state);
-            candidates.extend(self.pool.iter().filter(|(_, state)| last_resort(state)).map(|(slot, _)| slot));
+            scratch.candidates.collect(pool.open(), |slots| narrow(pool, entry, slots));
         }
     }
 
-    /// Runs the profile over `candidates`: the chosen slot and the tokens expected in its cache.
-    fn choose(
-        &mut self,
-        now: Time,
-        ticket: Ticket,
-        candidates: &mut Vec<Slot>,
-        mut why: Option<&mut Why>,
-    ) -> Option<(Slot, u32)> {
-        let Machine { policy, pool, index, learned, tickets, rng, scratch, .. } = self;
+    /// Runs the profile over the candidates: the chosen slot and the tokens expected in its cache.
+    fn choose(&mut self, now: Time, ticket: Ticket, mut why: Option<&mut Why>) -> Option<(Slot, u32)> {
+        let Machine { policy, pool, index, learned, tickets, rng, scratch, candidates, .. } = self;
+        if scratch.candidates.all().is_empty() {
+            return None;
+        }
+        candidates.clear();
+        candidates.extend_from_slice(scratch.candidates.all());
         let request = &tickets.get(ticket)?.request;
         let profile = &mut policy.profile;
-        let cycle =
-            scratch.prepare((now, pool, index, learned), request, policy.shape, candidates, profile.predicts);
-        let reasons = why.as_deref_mut().map(|why| why.candidates.as_mut_slice());
+        let cycle = scratch.prepare((now, pool, index, learned), request, policy.shape, profile.predicts);
+        let slots: Vec<Slot> = why.iter().flat_map(|_| pool.iter().map(|(slot, _)| slot)).collect();
+        let reasons = why.as_deref_mut().map(|why| Reasons::new(&slots, &mut why.candidates));
         let slot = profile.choose(&cycle, candidates, rng, reasons)?;
         if let Some(why) = why {
             explain_predictions(&cycle, &mut why.candidates);
@@ -183,18 +170,22 @@ impl Machine {
     }
 }
 
-/// Whether `state` serves what is asked and has not failed at it.
-fn fits(entry: &Entry, state: &EndpointState) -> bool {
-    entry.request.model.as_ref().is_none_or(|model| state.models.serves(model))
-        && !entry.excluded.contains(&state.endpoint.id)
+/// Keeps in `slots` those that serve what is asked and have not failed at it.
+fn narrow(pool: &Pool, entry: &Entry, slots: &mut SlotSet) {
+    if let Some(model) = &entry.request.model {
+        pool.catalogue().keep_serving(model, slots);
+    }
+    for slot in entry.excluded.iter().filter_map(|endpoint| pool.slot(*endpoint)) {
+        slots.remove(slot);
+    }
 }
 
 fn explain_predictions(cycle: &Cycle<'_>, candidates: &mut [CandidateWhy]) {
     for candidate in candidates {
         let Some(slot) = cycle.pool.slot(candidate.endpoint) else { continue };
         let prediction = cycle.prediction(slot);
-        candidate.ttft_s = prediction.ttft_s as f32;
-        candidate.tpot_s = prediction.tpot_s as f32;
+        candidate.ttft_s = prediction.ttft_s;
+        candidate.tpot_s = prediction.tpot_s;
         candidate.hit_tokens = cycle.hit_tokens(slot);
     }
 }

@@ -12,6 +12,7 @@ use crate::verdict::Ticket;
 impl Machine {
     /// Takes over what a shell saw. Facts about endpoints that are not in the pool are ignored.
     pub fn observe(&mut self, now: Time, fact: Fact) {
+        let changes = self.pool.changes();
         match fact {
             Fact::Joined(endpoint) => self.join(endpoint),
             Fact::Left(endpoint) => self.with_slot(endpoint, Machine::leave),
@@ -23,7 +24,7 @@ impl Machine {
                 self.with_state(endpoint, |known| known.report(now, state, false))
             }
             Fact::Models { endpoint, models } => {
-                self.with_state(endpoint, |state| state.models.replace(models))
+                self.with_slot(endpoint, |machine, slot| machine.pool.list(slot, models))
             }
             Fact::Silent(endpoint) => {
                 let limits = self.limits.clone();
@@ -31,7 +32,8 @@ impl Machine {
             }
             Fact::Unreachable(endpoint) => self.with_slot(endpoint, |machine, slot| machine.lost(now, slot)),
         }
-        if self.queue.len() > 0 {
+        // What waits does so because nobody gets work; a mere reading does not change that.
+        if self.queue.len() > 0 && self.pool.changes() != changes {
             self.refuse_unknown();
             self.try_waiting(now);
         }
@@ -40,16 +42,15 @@ impl Machine {
     /// Sends elsewhere what has shown no byte on endpoints that are silent or unreachable for too long.
     pub(super) fn move_from_silent(&mut self, now: Time) {
         let due = |state: &EndpointState| state.health.move_at.is_some_and(|at| at <= now);
-        let hung = self.pool.iter().filter(|(_, state)| due(state)).map(|(slot, _)| slot);
-        for slot in hung.collect::<Vec<_>>() {
+        let hung: Vec<Slot> =
+            self.pool.watched().filter(|(_, state)| due(state)).map(|(slot, _)| slot).collect();
+        for slot in hung {
             let mut all_moved = true;
             for ticket in self.stuck_on(slot) {
                 all_moved &= self.offer_again(now, ticket);
             }
             let again = (!all_moved).then_some(now + self.limits.move_after);
-            if let Some(state) = self.pool.get_mut(slot) {
-                state.health.move_at = again;
-            }
+            self.pool.update(slot, |state| state.health.move_at = again);
         }
     }
 
@@ -65,18 +66,20 @@ impl Machine {
 
     fn join(&mut self, endpoint: Endpoint) {
         if let Some(slot) = self.pool.slot(endpoint.id) {
-            self.state(slot).health.leaving = false;
+            self.pool.update(slot, |state| state.health.leaving = false);
         } else if let Some(slot) = self.pool.join(endpoint) {
             self.size_history(slot);
         }
     }
 
     fn scraped(&mut self, now: Time, slot: Slot, reading: EngineState) {
-        let state = self.state(slot);
-        let known = state.reported.kv();
-        state.report(now, reading, true);
-        state.health.answered();
-        if state.reported.kv() != known {
+        let resized = self.pool.update(slot, |state| {
+            let known = state.reported.kv();
+            state.report(now, reading, true);
+            state.health.answered();
+            state.reported.kv() != known
+        });
+        if resized == Some(true) {
             self.size_history(slot);
         }
     }
@@ -85,25 +88,28 @@ impl Machine {
         let shape = self.policy.shape;
         let blocks = shape.capacity.blocks(&shape, self.pool[slot].reported.kv());
         self.index.set_capacity(slot, blocks);
-        self.state(slot).history = self.index.fill(slot);
+        let history = self.index.fill(slot);
+        self.pool.update(slot, |state| state.history = history);
     }
 
     /// Its process is gone, and with it what it had cached.
     fn lost(&mut self, now: Time, slot: Slot) {
         self.index.forget(slot);
-        let history = self.index.fill(slot);
-        let limits = self.limits.clone();
-        let state = self.state(slot);
-        state.health.unreachable(now, &limits);
-        state.foreign.clear();
-        state.models.forget_residents();
-        state.history = history;
+        let Machine { pool, index, limits, .. } = self;
+        pool.update(slot, |state| {
+            state.health.unreachable(now, limits);
+            state.foreign.clear();
+            state.models.forget_residents();
+            state.history = index.fill(slot);
+        });
     }
 
     fn leave(&mut self, slot: Slot) {
-        let state = self.state(slot);
-        state.health.leaving = true;
-        if state.account.is_empty() {
+        let empty = self.pool.update(slot, |state| {
+            state.health.leaving = true;
+            state.account.is_empty()
+        });
+        if empty == Some(true) {
             self.index.forget(slot);
             self.pool.remove(slot);
         }
@@ -125,10 +131,8 @@ impl Machine {
     }
 
     fn with_state(&mut self, endpoint: EndpointId, change: impl FnOnce(&mut EndpointState)) {
-        self.with_slot(endpoint, |machine, slot| change(machine.state(slot)));
-    }
-
-    pub(super) fn state(&mut self, slot: Slot) -> &mut EndpointState {
-        self.pool.get_mut(slot).expect("a slot found by its endpoint is in use")
+        self.with_slot(endpoint, |machine, slot| {
+            machine.pool.update(slot, change);
+        });
     }
 }

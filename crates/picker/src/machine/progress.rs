@@ -73,11 +73,13 @@ impl Machine {
     fn answered(&mut self, now: Time, ticket: Ticket, status: u16) {
         let Machine { tickets, pool, limits, .. } = self;
         let Some(Entry { phase: Phase::Flying(flight), .. }) = tickets.get_mut(ticket) else { return };
-        let Some(state) = pool.get_mut(flight.slot) else { return };
         flight.judged = true;
         flight.error = status >= 400;
         flight.timed &= !flight.error;
-        if status >= 500 { state.health.failed(now, limits, flight.trial) } else { state.health.succeeded() }
+        pool.update(flight.slot, |state| match status {
+            500.. => state.health.failed(now, limits, flight.trial),
+            _ => state.health.succeeded(),
+        });
     }
 
     fn finished(&mut self, now: Time, ticket: Ticket, usage: Usage) {
@@ -134,8 +136,7 @@ impl Machine {
     fn judge(&mut self, now: Time, ticket: Ticket, kind: FailureKind) {
         let Machine { tickets, pool, limits, .. } = self;
         let Some(Entry { phase: Phase::Flying(flight), .. }) = tickets.get_mut(ticket) else { return };
-        let Some(state) = pool.get_mut(flight.slot) else { return };
-        match kind {
+        pool.update(flight.slot, |state| match kind {
             // A trial that ends so has told nothing of the exchange itself; releasing it frees the next.
             FailureKind::Connect => state.health.unreachable(now, limits),
             FailureKind::Overloaded => {}
@@ -143,7 +144,7 @@ impl Machine {
                 state.health.failed(now, limits, flight.trial);
             }
             _ => {}
-        }
+        });
     }
 
     fn served_by(&mut self, now: Time, ticket: Ticket, endpoint: EndpointId) {
@@ -172,10 +173,13 @@ impl Machine {
     }
 
     fn learn(&mut self, ticket: Ticket, learn: impl FnOnce(&mut Flight, &mut EndpointState, &mut Learned)) {
-        let Some(Entry { phase: Phase::Flying(flight), .. }) = self.tickets.get_mut(ticket) else { return };
-        let Some(state) = self.pool.get_mut(flight.slot) else { return };
-        learn(flight, state, &mut self.learned);
-        state.speed.shrink_towards(&self.learned.speed);
+        let Machine { tickets, pool, learned, .. } = self;
+        let Some(Entry { phase: Phase::Flying(flight), .. }) = tickets.get_mut(ticket) else { return };
+        pool.update(flight.slot, |state| {
+            learn(flight, state, learned);
+            state.speed.shrink_towards(&learned.speed);
+        });
+        pool.set_prompt_tokens_mean(learned.prompt_tokens.value());
     }
 }
 

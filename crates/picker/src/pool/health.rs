@@ -76,9 +76,9 @@ impl Health {
         self.ejection.filter(|ejection| now < ejection.until).map(|_| "ejected")
     }
 
-    /// Whether nothing but an ejection keeps work away: a last resort when every endpoint is ejected.
-    pub fn only_ejected(&self) -> bool {
-        !self.leaving && !self.draining && self.life == Life::Alive && self.ejection.is_some()
+    /// Whether nothing but an ejection can keep work away.
+    pub fn is_open(&self) -> bool {
+        !self.leaving && !self.draining && self.life == Life::Alive
     }
 
     /// It answered a scrape.

@@ -79,13 +79,23 @@ impl Models {
             return AdapterPlace::Resident;
         }
         let Some(fact) = &reported.adapters else { return AdapterPlace::FreeSlot };
-        let mut resident: HashSet<&Arc<str>> = fact.value.running.iter().collect();
-        resident.extend(self.recent.iter().map(|(name, _)| name));
-        if resident.len() < fact.value.slots as usize {
+        let running = &fact.value.running;
+        let idle = self.recent.iter().filter(|(name, _)| !running.contains(name)).count();
+        if running.len() + idle < fact.value.slots as usize {
             AdapterPlace::FreeSlot
         } else {
             AdapterPlace::Loadable
         }
+    }
+
+    /// Names that are no adapters.
+    pub fn base_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.base.iter()
+    }
+
+    /// Names of adapters.
+    pub fn adapter_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.adapters.iter()
     }
 
     /// All names, bases first, each kind sorted.

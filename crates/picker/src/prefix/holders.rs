@@ -2,20 +2,32 @@
 
 /// Slots kept inline before a bit set is made.
 const FEW_MAX: usize = 3;
-const NONE: u16 = u16::MAX;
+const FREE: u16 = u16::MAX;
 
-/// A set of pool slots.
+/// A set of pool slots; never empty while it is in the index.
 #[derive(Debug)]
 pub(super) enum Holders {
     Few([u16; FEW_MAX]),
-    Many(Vec<u64>),
+    Many(Box<Many>),
+}
+
+/// A bit set that knows its size.
+#[derive(Debug, Default)]
+pub(super) struct Many {
+    count: u32,
+    words: Vec<u64>,
+}
+
+/// A view of holders.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Held<'a> {
+    Few([u16; FEW_MAX]),
+    Many(&'a Many),
 }
 
 impl Holders {
     pub(super) fn one(slot: u16) -> Holders {
-        let mut few = [NONE; FEW_MAX];
-        few[0] = slot;
-        Holders::Few(few)
+        Holders::Few([slot, FREE, FREE])
     }
 
     pub(super) fn insert(&mut self, slot: u16) {
@@ -24,18 +36,16 @@ impl Holders {
                 if few.contains(&slot) {
                     return;
                 }
-                if let Some(place) = few.iter_mut().find(|held| **held == NONE) {
+                if let Some(place) = few.iter_mut().find(|held| **held == FREE) {
                     *place = slot;
                     return;
                 }
-                let mut words = Vec::new();
-                for held in *few {
-                    set(&mut words, held);
-                }
-                set(&mut words, slot);
-                *self = Holders::Many(words);
+                let mut many = Many::default();
+                few.iter().for_each(|held| many.insert(*held));
+                many.insert(slot);
+                *self = Holders::Many(Box::new(many));
             }
-            Holders::Many(words) => set(words, slot),
+            Holders::Many(many) => many.insert(slot),
         }
     }
 
@@ -44,39 +54,81 @@ impl Holders {
         match self {
             Holders::Few(few) => {
                 for held in few.iter_mut().filter(|held| **held == slot) {
-                    *held = NONE;
+                    *held = FREE;
                 }
-                few.iter().all(|held| *held == NONE)
+                few.iter().all(|held| *held == FREE)
             }
-            Holders::Many(words) => {
-                if let Some(word) = words.get_mut(usize::from(slot) / 64) {
-                    *word &= !(1 << (slot % 64));
-                }
-                words.iter().all(|word| *word == 0)
+            Holders::Many(many) => {
+                many.remove(slot);
+                many.count == 0
             }
         }
     }
 
-    /// Adds every holder to `words`.
-    pub(super) fn write_to(&self, words: &mut Vec<u64>) {
+    pub(super) fn held(&self) -> Held<'_> {
         match self {
-            Holders::Few(few) => few.iter().filter(|held| **held != NONE).for_each(|held| set(words, *held)),
-            Holders::Many(many) => {
-                if words.len() < many.len() {
-                    words.resize(many.len(), 0);
-                }
-                for (word, held) in words.iter_mut().zip(many.iter()) {
-                    *word |= held;
-                }
-            }
+            Holders::Few(few) => Held::Few(*few),
+            Holders::Many(many) => Held::Many(many),
         }
     }
 }
 
-fn set(words: &mut Vec<u64>, slot: u16) {
-    let index = usize::from(slot) / 64;
-    if words.len() <= index {
-        words.resize(index + 1, 0);
+impl Many {
+    fn insert(&mut self, slot: u16) {
+        let index = usize::from(slot) / 64;
+        if self.words.len() <= index {
+            self.words.resize(index + 1, 0);
+        }
+        let bit = 1 << (slot % 64);
+        self.count += u32::from(self.words[index] & bit == 0);
+        self.words[index] |= bit;
     }
-    words[index] |= 1 << (slot % 64);
+
+    fn remove(&mut self, slot: u16) {
+        if let Some(word) = self.words.get_mut(usize::from(slot) / 64) {
+            let bit = 1 << (slot % 64);
+            self.count -= u32::from(*word & bit != 0);
+            *word &= !bit;
+        }
+    }
+}
+
+impl Held<'_> {
+    /// Nobody.
+    pub(super) const NONE: Held<'static> = Held::Few([FREE; FEW_MAX]);
+
+    /// How many there are.
+    pub(super) fn count(&self) -> u32 {
+        match self {
+            Held::Few(few) => few.iter().filter(|held| **held != FREE).count() as u32,
+            Held::Many(many) => many.count,
+        }
+    }
+
+    /// The slots from 64 × `index` on, one bit each.
+    pub(super) fn word(&self, index: usize) -> u64 {
+        match self {
+            Held::Few(few) => few.iter().filter(|held| usize::from(**held) / 64 == index).fold(0, set),
+            Held::Many(many) => many.words.get(index).copied().unwrap_or(0),
+        }
+    }
+
+    /// Calls `visit` with every index and word that may have a bit set; a word once.
+    pub(super) fn for_each_word(&self, mut visit: impl FnMut(usize, u64)) {
+        match self {
+            Held::Few(few) => {
+                for (at, held) in few.iter().enumerate().filter(|(_, held)| **held != FREE) {
+                    let index = usize::from(*held) / 64;
+                    if !few[..at].iter().any(|other| *other != FREE && usize::from(*other) / 64 == index) {
+                        visit(index, self.word(index));
+                    }
+                }
+            }
+            Held::Many(many) => many.words.iter().enumerate().for_each(|(index, word)| visit(index, *word)),
+        }
+    }
+}
+
+fn set(word: u64, slot: &u16) -> u64 {
+    word | 1 << (slot % 64)
 }

@@ -1,80 +1,35 @@
 //! The index: block hash → endpoints that were sent a prompt through that block.
 
+use std::ops::Range;
+
 use hashbrown::HashMap;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use roadstead_core::{BlockHash, Time};
 
 use super::HistoryFill;
-use super::holders::Holders;
+use super::holders::{Held, Holders};
+use super::matches::Matches;
 use super::recency::Recency;
-use crate::pool::Slot;
+use crate::pool::{Slot, SlotSet};
 
 /// Locks that the hash space is spread over.
-const SHARDS: usize = 16;
+const SHARDS: usize = 8;
 
-type Shard = RwLock<HashMap<BlockHash, Holders, foldless::Passthrough>>;
+type Blocks = HashMap<BlockHash, Holders, foldless::Passthrough>;
 
 /// Routing history by prompt block.
+///
+/// An endpoint that holds a block holds all blocks before it: it was sent them together, and the last is forgotten
+/// first. Lookups rely on it.
 #[derive(Debug)]
 pub struct PrefixIndex {
-    shards: Box<[Shard]>,
+    shards: [RwLock<Blocks>; SHARDS],
     endpoints: RwLock<Vec<Mutex<Recency>>>,
-}
-
-/// Result of a lookup, kept by the caller so that its memory is used again.
-#[derive(Debug, Default)]
-pub struct Matches {
-    depth: Vec<u32>,
-    active: Vec<u64>,
-    held: Vec<u64>,
-}
-
-impl Matches {
-    /// Leading blocks of the looked-up prompt that the endpoint in `slot` holds.
-    pub fn blocks(&self, slot: Slot) -> u32 {
-        self.depth.get(slot.index()).copied().unwrap_or(0)
-    }
-
-    fn reset(&mut self) {
-        self.depth.clear();
-        self.active.clear();
-    }
-
-    fn settle(&mut self, dropped: u64, word: usize, depth: u32) {
-        let mut bits = dropped;
-        while bits != 0 {
-            let slot = word * 64 + bits.trailing_zeros() as usize;
-            if self.depth.len() <= slot {
-                self.depth.resize(slot + 1, 0);
-            }
-            self.depth[slot] = depth;
-            bits &= bits - 1;
-        }
-    }
-
-    /// Keeps as active only what also holds the block after `depth` blocks; the others' depth is final.
-    fn narrow(&mut self, depth: u32) -> bool {
-        self.held.resize(self.active.len(), 0);
-        let mut any = false;
-        for word in 0..self.active.len() {
-            let kept = self.active[word] & self.held[word];
-            let dropped = self.active[word] & !kept;
-            self.active[word] = kept;
-            any |= kept != 0;
-            if dropped != 0 {
-                self.settle(dropped, word, depth);
-            }
-        }
-        any
-    }
 }
 
 impl Default for PrefixIndex {
     fn default() -> PrefixIndex {
-        PrefixIndex {
-            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
-            endpoints: RwLock::new(Vec::new()),
-        }
+        PrefixIndex { shards: std::array::from_fn(|_| RwLock::default()), endpoints: RwLock::new(Vec::new()) }
     }
 }
 
@@ -96,16 +51,13 @@ impl PrefixIndex {
         let endpoints = self.endpoints.read();
         let Some(recency) = endpoints.get(slot.index()) else { return HistoryFill::default() };
         let mut recency = recency.lock();
-        // From the last block to the first, so that a leaf is forgotten before its root, as engines evict.
-        for &hash in blocks.iter().rev() {
-            if recency.touch(now, hash) {
-                let mut shard = self.shard(hash).write();
-                shard
-                    .entry(hash)
-                    .and_modify(|holders| holders.insert(slot.number()))
-                    .or_insert_with(|| Holders::one(slot.number()));
-            }
-        }
+        recency.touch_prompt(now, blocks, |hash| {
+            let mut shard = self.shard(hash).write();
+            shard
+                .entry(hash)
+                .and_modify(|holders| holders.insert(slot.number()))
+                .or_insert_with(|| Holders::one(slot.number()));
+        });
         self.trim(slot, &mut recency);
         recency.fill()
     }
@@ -120,25 +72,17 @@ impl PrefixIndex {
         }
     }
 
-    /// Finds for every endpoint how many leading blocks of the prompt it holds.
-    pub fn lookup(&self, blocks: &[BlockHash], matches: &mut Matches) {
-        matches.reset();
-        let mut depth = 0;
-        for &hash in blocks {
-            matches.held.clear();
-            match self.shard(hash).read().get(&hash) {
-                Some(holders) => holders.write_to(&mut matches.held),
-                None => break,
-            }
-            if depth == 0 {
-                std::mem::swap(&mut matches.active, &mut matches.held);
-            } else if !matches.narrow(depth) {
-                return;
-            }
-            depth += 1;
-        }
-        for word in 0..matches.active.len() {
-            matches.settle(matches.active[word], word, depth);
+    /// Finds for every endpoint of `within` how many leading blocks of the prompt it holds.
+    pub fn lookup(&self, blocks: &[BlockHash], within: &SlotSet, matches: &mut Matches) {
+        matches.reset(within);
+        let Some(last) = blocks.len().checked_sub(1) else { return };
+        let reader =
+            Reader { guards: std::array::from_fn(|shard| self.shards[shard].read()), blocks, within };
+        let first = reader.held(0);
+        let deepest = if last == 0 { first } else { reader.held(last) };
+        if first.count() > 0 {
+            reader.descend(0..last, first, deepest, matches);
+            matches.settle(deepest, Held::NONE, within, blocks.len() as u32);
         }
     }
 
@@ -171,10 +115,43 @@ impl PrefixIndex {
         }
     }
 
-    fn shard(&self, hash: BlockHash) -> &Shard {
-        // The low bits find the place inside a shard.
-        &self.shards[(hash >> 60) as usize % SHARDS]
+    fn shard(&self, hash: BlockHash) -> &RwLock<Blocks> {
+        &self.shards[shard_of(hash)]
     }
+}
+
+/// One lookup. Nothing changes while it reads; a writer holds one shard at a time and waits for none.
+struct Reader<'a> {
+    guards: [RwLockReadGuard<'a, Blocks>; SHARDS],
+    blocks: &'a [BlockHash],
+    within: &'a SlotSet,
+}
+
+impl Reader<'_> {
+    fn held(&self, block: usize) -> Held<'_> {
+        let hash = self.blocks[block];
+        self.guards[shard_of(hash)].get(&hash).map_or(Held::NONE, Holders::held)
+    }
+
+    /// Settles every endpoint that holds the range's first block and not its last. Since holders only become fewer,
+    /// equally many at both ends are the same ones, and nothing between them needs to be read.
+    fn descend(&self, range: Range<usize>, first: Held<'_>, last: Held<'_>, matches: &mut Matches) {
+        if first.count() == last.count() {
+            return;
+        }
+        if range.end - range.start == 1 {
+            return matches.settle(first, last, self.within, range.end as u32);
+        }
+        let middle = range.start.midpoint(range.end);
+        let held = self.held(middle);
+        self.descend(range.start..middle, first, held, matches);
+        self.descend(middle..range.end, held, last, matches);
+    }
+}
+
+/// The low bits find the place inside a shard.
+fn shard_of(hash: BlockHash) -> usize {
+    (hash >> 56) as usize % SHARDS
 }
 
 /// Block hashes are already well mixed; hashing them again would only cost time.

@@ -54,17 +54,52 @@ impl Recency {
         self.capacity = capacity;
     }
 
-    /// Makes `hash` the most recently used; true when it is new here.
-    pub(super) fn touch(&mut self, now: Time, hash: BlockHash) -> bool {
-        let nodes = &self.nodes;
-        if let Some(&at) = self.table.find(hash, |&at| nodes[at as usize].hash == hash) {
-            self.nodes[at as usize].touched = now;
-            if self.newest != at {
-                self.unlink(at);
-                self.link_newest(at);
-            }
-            return false;
+    /// Makes a prompt's blocks the most recently used, the first of them most of all, so that a leaf is forgotten
+    /// before its root, as engines evict. Calls `added` for each block that is new here.
+    pub(super) fn touch_prompt(&mut self, now: Time, blocks: &[BlockHash], mut added: impl FnMut(BlockHash)) {
+        if self.capacity == 0 {
+            return;
         }
+        let mut near = END;
+        for &hash in blocks.iter().rev() {
+            near = match self.find(hash, near) {
+                Some(at) => {
+                    self.touch(now, at);
+                    at
+                }
+                None => {
+                    added(hash);
+                    self.insert(now, hash)
+                }
+            };
+        }
+    }
+
+    /// The node of `hash`. Blocks of one prompt mostly lie side by side, so the neighbours of `near` are tried first.
+    fn find(&self, hash: BlockHash, near: u32) -> Option<u32> {
+        let is =
+            |at: u32| self.nodes.get(at as usize).is_some_and(|node| node.hash == hash && node.newer != at);
+        let nodes = &self.nodes;
+        if near != END {
+            if is(near + 1) {
+                return Some(near + 1);
+            }
+            if near > 0 && is(near - 1) {
+                return Some(near - 1);
+            }
+        }
+        self.table.find(hash, |&at| nodes[at as usize].hash == hash).copied()
+    }
+
+    fn touch(&mut self, now: Time, at: u32) {
+        self.nodes[at as usize].touched = now;
+        if self.newest != at {
+            self.unlink(at);
+            self.link_newest(at);
+        }
+    }
+
+    fn insert(&mut self, now: Time, hash: BlockHash) -> u32 {
         let node = Node { hash, newer: END, older: END, touched: now };
         let at = match self.free.pop() {
             Some(at) => {
@@ -79,7 +114,7 @@ impl Recency {
         let nodes = &self.nodes;
         self.table.insert_unique(hash, at, |&at| nodes[at as usize].hash);
         self.link_newest(at);
-        true
+        at
     }
 
     /// Takes out the least recently used block while there are too many.
@@ -95,6 +130,8 @@ impl Recency {
         }
         let hash = self.nodes[at as usize].hash;
         self.unlink(at);
+        // A free node points at itself.
+        self.nodes[at as usize].newer = at;
         if let Ok(entry) = self.table.find_entry(hash, |&found| found == at) {
             entry.remove();
         }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use roadstead_core::{BlockHash, Time};
 
 use super::{HISTORY_BLOCKS_MAX, HistoryCapacity, Matches, PrefixIndex, PrefixShape};
-use crate::pool::Slot;
+use crate::pool::{Slot, SlotSet};
 
 /// The same as the index in the plainest words: for each slot its blocks, the least recently used first.
 #[derive(Default)]
@@ -93,7 +93,12 @@ proptest! {
                 }
             }
             let asked = prompt(number % 12, 14);
-            index.lookup(&asked, &mut matches);
+            index.lookup(&asked, &SlotSet::below(140), &mut matches);
+            let mut depths: Vec<u32> = (0..140).map(|slot| naive.depth(slot, &asked)).collect();
+            depths.sort_unstable_by(|a, b| b.cmp(a));
+            prop_assert_eq!((matches.most(), matches.second()), (depths[0], depths[1]));
+            let warmest = matches.warmest().map_or(0, |slot| naive.depth(slot.number(), &asked));
+            prop_assert_eq!(warmest, depths[0]);
             for slot in 0..140 {
                 prop_assert_eq!(matches.blocks(Slot::new(slot)), naive.depth(slot, &asked), "slot {}", slot);
             }
@@ -113,7 +118,7 @@ fn a_prompt_longer_than_the_history_keeps_its_beginning() {
     let mut matches = Matches::default();
     index.set_capacity(Slot::new(0), 4);
     index.record(Time::ZERO, Slot::new(0), &prompt(0, 10));
-    index.lookup(&prompt(0, 10), &mut matches);
+    index.lookup(&prompt(0, 10), &SlotSet::below(4), &mut matches);
     assert_eq!(matches.blocks(Slot::new(0)), 4);
 }
 
@@ -122,7 +127,7 @@ fn a_slot_without_capacity_remembers_nothing() {
     let index = PrefixIndex::default();
     let mut matches = Matches::default();
     assert_eq!(index.record(Time::ZERO, Slot::new(3), &prompt(0, 10)).blocks, 0);
-    index.lookup(&prompt(0, 10), &mut matches);
+    index.lookup(&prompt(0, 10), &SlotSet::below(4), &mut matches);
     assert_eq!(matches.blocks(Slot::new(3)), 0);
 }
 

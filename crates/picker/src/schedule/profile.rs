@@ -1,5 +1,7 @@
 //! The scheduling seams and the run of a profile over them.
 
+use std::collections::HashSet;
+
 use fastrand::Rng;
 
 use super::cycle::Cycle;
@@ -20,6 +22,12 @@ pub trait Scorer: Send + Sync {
     fn name(&self) -> &'static str;
     /// Writes a score from 0 (worst) to 1 (best) for each candidate; `scores` comes in as zeros.
     fn score(&self, cycle: &Cycle<'_>, candidates: &[Slot], scores: &mut [f32]);
+    /// Drops candidates that score less than another. Called instead of `score` where this is the only scorer, the
+    /// picker wants the best and nobody asked for the scores.
+    fn keep_best(&self, cycle: &Cycle<'_>, candidates: &mut Vec<Slot>) -> bool {
+        let _ = (cycle, candidates);
+        false
+    }
 }
 
 /// Chooses among scored candidates.
@@ -28,6 +36,28 @@ pub trait Picker: Send + Sync {
     fn name(&self) -> &'static str;
     /// The index of the chosen candidate; there is at least one.
     fn pick(&mut self, cycle: &Cycle<'_>, candidates: &[Slot], scores: &[f32], rng: &mut Rng) -> usize;
+    /// Whether it only ever chooses among the best.
+    fn wants_best(&self) -> bool {
+        false
+    }
+}
+
+/// Where the reasons of one decision are written: an entry for each slot, in slot order.
+pub struct Reasons<'a> {
+    slots: &'a [Slot],
+    entries: &'a mut [CandidateWhy],
+}
+
+impl<'a> Reasons<'a> {
+    /// `entries` belong to `slots`, one each, in slot order.
+    pub fn new(slots: &'a [Slot], entries: &'a mut [CandidateWhy]) -> Reasons<'a> {
+        Reasons { slots, entries }
+    }
+
+    fn of(&mut self, slot: Slot) -> Option<&mut CandidateWhy> {
+        let at = self.slots.binary_search(&slot).ok()?;
+        self.entries.get_mut(at)
+    }
 }
 
 /// Filters, weighted scorers and a picker, as configuration names them.
@@ -55,30 +85,37 @@ impl Profile {
         Profile { filters, scorers, picker, predicts, totals: Vec::new(), scores: Vec::new() }
     }
 
-    /// Chooses among `candidates`, which shrinks to what the filters left. `why` has an entry for each endpoint
-    /// where the reasons are wanted.
+    /// Chooses among `candidates`, which shrinks to what the filters left.
     pub fn choose(
         &mut self,
         cycle: &Cycle<'_>,
         candidates: &mut Vec<Slot>,
         rng: &mut Rng,
-        mut why: Option<&mut [CandidateWhy]>,
+        mut why: Option<Reasons<'_>>,
     ) -> Option<Slot> {
         for filter in &self.filters {
-            let before = why.is_some().then(|| candidates.clone());
-            filter.filter(cycle, candidates);
-            if let (Some(before), Some(why)) = (before, why.as_deref_mut()) {
-                for slot in before.iter().filter(|slot| !candidates.contains(slot)) {
-                    if let Some(candidate) = entry(why, cycle, *slot) {
-                        candidate.dropped_by = Some(filter.name());
-                    }
-                }
+            match &mut why {
+                None => filter.filter(cycle, candidates),
+                Some(why) => explain_filter(filter.as_ref(), cycle, candidates, why),
             }
         }
         if candidates.is_empty() {
             return None;
         }
+        self.score(cycle, candidates, why);
+        let chosen = self.picker.pick(cycle, candidates, &self.totals, rng);
+        candidates.get(chosen).copied()
+    }
+
+    /// Writes the weighted sum of scores for each candidate; candidates that cannot win may go.
+    fn score(&mut self, cycle: &Cycle<'_>, candidates: &mut Vec<Slot>, mut why: Option<Reasons<'_>>) {
         self.totals.clear();
+        if let ([(scorer, _)], true, None) = (&self.scorers[..], self.picker.wants_best(), &why)
+            && scorer.keep_best(cycle, candidates)
+        {
+            self.totals.resize(candidates.len(), 0.0);
+            return;
+        }
         self.totals.resize(candidates.len(), 0.0);
         for (scorer, weight) in &self.scorers {
             self.scores.clear();
@@ -87,20 +124,23 @@ impl Profile {
             for (total, score) in self.totals.iter_mut().zip(&self.scores) {
                 *total += weight * score.clamp(0.0, 1.0);
             }
-            if let Some(why) = why.as_deref_mut() {
-                for (slot, score) in candidates.iter().zip(&self.scores) {
-                    if let Some(candidate) = entry(why, cycle, *slot) {
-                        candidate.scores.push((scorer.name(), *score));
-                    }
+            let Some(why) = &mut why else { continue };
+            for (slot, score) in candidates.iter().zip(&self.scores) {
+                if let Some(candidate) = why.of(*slot) {
+                    candidate.scores.push((scorer.name(), *score));
                 }
             }
         }
-        let chosen = self.picker.pick(cycle, candidates, &self.totals, rng);
-        candidates.get(chosen).copied()
     }
 }
 
-fn entry<'w>(why: &'w mut [CandidateWhy], cycle: &Cycle<'_>, slot: Slot) -> Option<&'w mut CandidateWhy> {
-    let id = cycle.pool[slot].endpoint.id;
-    why.iter_mut().find(|candidate| candidate.endpoint == id)
+fn explain_filter(filter: &dyn Filter, cycle: &Cycle<'_>, candidates: &mut Vec<Slot>, why: &mut Reasons<'_>) {
+    let before = candidates.clone();
+    filter.filter(cycle, candidates);
+    let kept: HashSet<Slot> = candidates.iter().copied().collect();
+    for slot in before.iter().filter(|slot| !kept.contains(slot)) {
+        if let Some(candidate) = why.of(*slot) {
+            candidate.dropped_by = Some(filter.name());
+        }
+    }
 }

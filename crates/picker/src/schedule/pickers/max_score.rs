@@ -21,4 +21,8 @@ impl Picker for MaxScorePicker {
         let chosen = (0..candidates.len()).filter(|index| scores[*index] == best).nth(nth);
         chosen.unwrap_or_default()
     }
+
+    fn wants_best(&self) -> bool {
+        true
+    }
 }

@@ -12,10 +12,14 @@ impl Scorer for LeastWaitScorer {
     }
 
     fn score(&self, cycle: &Cycle<'_>, candidates: &[Slot], scores: &mut [f32]) {
-        let total = |slot: &Slot| cycle.prediction(*slot).total_s + cycle.eviction_s(*slot);
-        let shortest = candidates.iter().map(total).fold(f64::INFINITY, f64::min);
+        let shortest = cycle.total_s_min(candidates);
         for (score, slot) in scores.iter_mut().zip(candidates) {
-            *score = (shortest / total(slot)) as f32;
+            *score = shortest / cycle.total_s(*slot);
         }
+    }
+
+    fn keep_best(&self, cycle: &Cycle<'_>, candidates: &mut Vec<Slot>) -> bool {
+        cycle.keep_least_total(candidates);
+        true
     }
 }
