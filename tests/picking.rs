@@ -13,6 +13,8 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, interval, sleep_until};
 
+const WAITING: &str = "vllm:num_requests_waiting{";
+
 /// A gateway that picks by state and one that picks by chance.
 async fn two_gateways(servers: &[&Server]) -> (Gateway, Gateway) {
     let by_state = Gateway::before(servers, &["--access-log", "off"]).await;
@@ -21,7 +23,9 @@ async fn two_gateways(servers: &[&Server]) -> (Gateway, Gateway) {
 }
 
 /// Requests that do not pass the gateway; they end when this is dropped.
-struct Outside(JoinSet<()>);
+struct Outside {
+    _requests: JoinSet<()>,
+}
 
 impl Outside {
     fn load(server: &Server, count: usize, body: &Value) -> Outside {
@@ -33,7 +37,7 @@ impl Outside {
                 let _ = client::open(address, request).await.unwrap().whole().await;
             });
         }
-        Outside(tasks)
+        Outside { _requests: tasks }
     }
 }
 
@@ -44,15 +48,20 @@ fn share(answers: &[Answer], server: &Server) -> f64 {
     from_there as f64 / answers.len() as f64
 }
 
-/// Sends `count` requests, one every `every`, and waits for all answers, which must be good.
-async fn send_paced(gateway: &Gateway, body: Value, count: usize, every: Duration) -> Vec<Answer> {
+/// Sends `count` requests, one every `every`, whether or not they are answered meanwhile.
+async fn send_paced(gateway: &Gateway, body: Value, count: usize, every: Duration) -> Vec<JoinHandle<Answer>> {
     let mut ticks = interval(every);
-    let mut sent: Vec<JoinHandle<Answer>> = Vec::new();
+    let mut sent = Vec::new();
     for _ in 0..count {
         ticks.tick().await;
         let (to, body) = (gateway.address, body.clone());
         sent.push(tokio::spawn(async move { client::post(to, "/v1/completions", &body).await }));
     }
+    sent
+}
+
+/// All answers, which must be good.
+async fn answers(sent: Vec<JoinHandle<Answer>>) -> Vec<Answer> {
     let mut answers = Vec::new();
     for answer in sent {
         let answer = soon(answer).await.unwrap();
@@ -64,12 +73,13 @@ async fn send_paced(gateway: &Gateway, body: Value, count: usize, every: Duratio
 
 #[tokio::test]
 async fn work_that_others_brought_is_seen_within_200_ms_and_avoided() {
-    let servers = Server::start_many(2, &["--time-scale", "4"]).await;
+    // Slow servers: what is in their way stays there for the whole test.
+    let servers = Server::start_many(2, &["--time-scale", "4", "--max-num-seqs", "16"]).await;
     let (loaded, idle) = (&servers[0], &servers[1]);
     let (by_state, by_chance) = two_gateways(&[loaded, idle]).await;
 
     let outside = Outside::load(loaded, 40, &completion(MODEL, "Somebody else's.", 2_000));
-    loaded.until_metric("vllm:num_requests_running", |running| running >= 20.0).await;
+    loaded.until_metric(WAITING, |waiting| waiting >= 10.0).await;
     sleep_until(Instant::now() + Duration::from_millis(200)).await;
 
     let body = completion(MODEL, "Where is room?", 2);
@@ -78,28 +88,30 @@ async fn work_that_others_brought_is_seen_within_200_ms_and_avoided() {
         send_paced(&by_state, body.clone(), 100, every),
         send_paced(&by_chance, body.clone(), 100, every)
     );
-    assert!(loaded.metric("vllm:num_requests_running").await >= 40.0, "the outside load ended too early");
+    assert!(loaded.metric(WAITING).await >= 10.0, "the outside load ended too early");
+    // What chance sent there waits behind it.
+    drop(outside);
+    let (state, chance) = (answers(state).await, answers(chance).await);
     let (state, chance) = (share(&state, idle), share(&chance, idle));
     println!("to the idle server: {state:.2} by state, {chance:.2} by chance");
     assert!(state >= 0.95, "{state:.2} of the requests reached the idle server");
     assert!(chance < 0.95, "{chance:.2} by chance: this shows nothing");
-    drop(outside);
 }
 
 #[tokio::test]
 async fn a_request_for_an_adapter_goes_to_the_server_that_has_it() {
     let servers = Server::start_many(3, &["--max-loras", "2", "--time-scale", "0.2"]).await;
     let all: Vec<&Server> = servers.iter().collect();
-    let (by_state, _) = two_gateways(&all).await;
+    let by_state = Gateway::before(&all, &["--access-log", "off"]).await;
     servers[1].load_adapter("law").await;
     by_state
         .until_endpoint(&servers[1].name(), "lists the adapter", |endpoint| {
             endpoint["models"].as_array().unwrap().iter().any(|model| model == "law")
         })
         .await;
-    let answers =
-        send_paced(&by_state, completion("law", "Is it?", 3), 20, Duration::from_millis(10)).await;
-    assert_eq!(share(&answers, &servers[1]), 1.0);
+    let every = Duration::from_millis(10);
+    let sent = send_paced(&by_state, completion("law", "Is it?", 3), 20, every).await;
+    assert_eq!(share(&answers(sent).await, &servers[1]), 1.0);
 }
 
 #[tokio::test]
@@ -121,10 +133,9 @@ async fn of_the_servers_that_know_an_adapter_the_one_where_it_runs_is_taken() {
             })
             .await;
     }
-    let state =
-        send_paced(&by_state, completion("law", "Is it?", 2), 40, Duration::from_millis(40)).await;
-    let chance =
-        send_paced(&by_chance, completion("law", "Is it?", 2), 40, Duration::from_millis(40)).await;
+    let (body, every) = (completion("law", "Is it?", 2), Duration::from_millis(40));
+    let state = answers(send_paced(&by_state, body.clone(), 40, every).await).await;
+    let chance = answers(send_paced(&by_chance, body, 40, every).await).await;
     let (state, chance) = (share(&state, &servers[1]), share(&chance, &servers[1]));
     println!("to the server that runs the adapter: {state:.2} by state, {chance:.2} by chance");
     assert!(state >= 0.95, "{state:.2} of the requests reached the server that runs the adapter");
