@@ -24,6 +24,12 @@ impl RatioAverage {
         (self.over + prior * weight) / (self.under + weight)
     }
 
+    /// Forgets all but `share` of it.
+    pub fn fade(&mut self, share: f64) {
+        self.over *= share;
+        self.under *= share;
+    }
+
     /// How much of the denominator is remembered.
     pub fn weight(&self) -> f64 {
         self.under

@@ -1,5 +1,7 @@
 //! How fast one endpoint is, learned from the answers it gave.
 
+use std::time::Duration;
+
 use super::average::RatioAverage;
 use super::law::PRIOR_PREFILL_S_PER_TOKEN;
 
@@ -7,6 +9,10 @@ use super::law::PRIOR_PREFILL_S_PER_TOKEN;
 const PRIOR_TOKENS: f64 = 2_048.0;
 /// Seconds of generic decoding worth of trust in the pool's scale against an endpoint's own.
 const PRIOR_STEP_S: f64 = 0.5;
+
+/// How long an endpoint without work keeps most of what was learned of it. One that seemed slow and gets nothing for
+/// that would otherwise seem slow for ever.
+const IDLE_KEEPS: Duration = Duration::from_secs(5);
 
 /// What a first token says about prefill speed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,6 +62,14 @@ impl Speed {
     pub fn shrink_towards(&mut self, prior: &Speed) {
         self.step_scale = self.step.value(prior.step_scale, PRIOR_STEP_S);
         self.prefill_s_per_token = self.prefill.value(prior.prefill_s_per_token, PRIOR_TOKENS);
+    }
+
+    /// It had no work for `idle`: its own speed counts for less, the pool's for more.
+    pub fn fade(&mut self, idle: Duration, pool: &Speed) {
+        let share = (-idle.div_duration_f64(IDLE_KEEPS)).exp();
+        self.step.fade(share);
+        self.prefill.fade(share);
+        self.shrink_towards(pool);
     }
 
     /// The speed of all endpoints together: starts at the generic engine. Where prompts were never timed but

@@ -73,10 +73,14 @@ impl Machine {
     }
 
     fn scraped(&mut self, now: Time, slot: Slot, reading: EngineState) {
+        let pool_speed = &self.learned.speed;
         let resized = self.pool.update(slot, |state| {
             let known = state.reported.kv();
+            if let Some(before) = state.reported.answered.filter(|_| state.account.is_empty()) {
+                state.speed.fade(now.since(before), pool_speed);
+            }
             state.report(now, reading, true);
-            state.health.answered();
+            state.health.answered(now);
             state.reported.kv() != known
         });
         if resized == Some(true) {

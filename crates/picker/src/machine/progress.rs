@@ -197,7 +197,9 @@ fn first_byte(now: Time, flight: &mut Flight, state: &mut EndpointState, learned
         return;
     }
     let seconds = now.since(flight.booking.at).as_secs_f64();
-    sample_prefill((seconds - flight.other_s).max(0.0), flight, state, learned);
+    if !state.health.stood_still(flight.booking.at) {
+        sample_prefill((seconds - flight.other_s).max(0.0), flight, state, learned);
+    }
     state.account.prefilled(&mut flight.booking);
     flight.first_byte = Some(now);
     flight.counted = (now, flight.booking.output_tokens);
@@ -236,6 +238,9 @@ fn count_tokens(
         return;
     }
     flight.counted = (now, tokens);
+    if state.health.stood_still(since) {
+        return;
+    }
     let steps = f64::from(new) / sequences(flight);
     sample_decode(now.since(since).as_secs_f64(), steps, state, learned);
 }
@@ -249,6 +254,9 @@ fn whole_answer(
     tokens: u32,
 ) {
     state.account.grown(&mut flight.booking, tokens);
+    if state.health.stood_still(flight.booking.at) {
+        return;
+    }
     let seconds = now.since(flight.booking.at).as_secs_f64();
     let steps = f64::from(tokens) / sequences(flight);
     let decoding_s = state.speed.step_scale() * generic_decode_s(steps, state, learned);

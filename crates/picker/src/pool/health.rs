@@ -43,6 +43,8 @@ pub struct Health {
     pub ejection: Option<Ejection>,
     /// When requests without a first byte are to be sent elsewhere, while it is silent or unreachable.
     pub move_at: Option<Time>,
+    /// When it last answered after it had not.
+    pub recovered: Option<Time>,
 }
 
 impl Default for Health {
@@ -54,6 +56,7 @@ impl Default for Health {
             failures: 0,
             ejection: None,
             move_at: None,
+            recovered: None,
         }
     }
 }
@@ -81,8 +84,17 @@ impl Health {
         !self.leaving && !self.draining && self.life == Life::Alive
     }
 
+    /// Whether it stood still at some time since `then`: what was timed over that says nothing of its speed.
+    pub fn stood_still(&self, then: Time) -> bool {
+        matches!(self.life, Life::Silent(_) | Life::Unreachable(_))
+            || self.recovered.is_some_and(|at| at >= then)
+    }
+
     /// It answered a scrape.
-    pub fn answered(&mut self) {
+    pub fn answered(&mut self, now: Time) {
+        if matches!(self.life, Life::Silent(_) | Life::Unreachable(_)) {
+            self.recovered = Some(now);
+        }
         self.life = Life::Alive;
         self.move_at = None;
     }
@@ -193,8 +205,9 @@ mod tests {
         assert_eq!(health.life, Life::Silent(Time::from_millis(1)));
         health.unreachable(Time::from_millis(10), &limits);
         assert_eq!(health.move_at, Some(Time::from_millis(1) + limits.move_after), "one trouble, one time");
-        health.answered();
+        health.answered(Time::from_millis(10));
         assert_eq!((health.barred(Time::from_millis(10)), health.move_at), (None, None));
+        assert!(health.stood_still(Time::from_millis(10)) && !health.stood_still(Time::from_millis(11)));
     }
 
     #[test]

@@ -137,6 +137,40 @@ fn errors_and_questions_leave_the_speeds_alone() {
 }
 
 #[test]
+fn a_hang_does_not_look_like_slowness() {
+    let mut rig = Rig::new("least-wait", 1);
+    stream(&mut rig, 30, 100, |_| request(4_000));
+    let (answering, _) = rig.send(request(4_000));
+    rig.first_byte(answering);
+    rig.progress(answering, Event::Tokens(32));
+    let (waiting, _) = rig.send(request(4_000));
+    let before = (rig.view(0).prefill_s_per_token, rig.view(0).step_scale);
+    rig.silent(0);
+    rig.pass(7_000);
+    rig.first_byte(waiting);
+    rig.scrape(0);
+    rig.progress(answering, Event::Tokens(64));
+    assert_eq!((rig.view(0).prefill_s_per_token, rig.view(0).step_scale), before);
+}
+
+#[test]
+fn an_endpoint_without_work_seems_as_fast_as_the_pool_after_a_while() {
+    let mut rig = Rig::new("least-wait", 2);
+    rig.drain(1, true);
+    stream(&mut rig, 30, 10_000, |_| request(4_000));
+    rig.drain(1, false);
+    rig.drain(0, true);
+    stream(&mut rig, 200, 100, |_| request(4_000));
+    let slow = rig.view(0).prefill_s_per_token;
+    for _ in 0..100 {
+        rig.pass(1_000);
+        rig.scrape(0);
+    }
+    let faded = rig.view(0).prefill_s_per_token;
+    assert!(faded < slow / 10.0, "{slow} {faded}");
+}
+
+#[test]
 fn answers_that_come_whole_teach_the_scale() {
     for slower in [0.2, 1.0, 5.0] {
         let mut rig = Rig::new("least-wait", 1);
