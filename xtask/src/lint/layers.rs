@@ -72,8 +72,9 @@ const LAYERS: &[Layer] = &[
     layer("xtask", &[]),
 ];
 
-/// Used by tests only, wherever it is used.
+/// Used by tests only, wherever it is used, and by the benchmarks.
 const TESTS_ONLY: &str = "roadstead-testkit";
+const BENCHMARKS: &str = "roadstead-bench";
 
 /// Other people's crates that stop at a border, with the crates of ours inside it. A name ending in `*` is a prefix.
 const BORDERS: &[(&[&str], &[&str])] = &[
@@ -127,7 +128,7 @@ fn faults<'a>(package: &'a Package, ours: &[&str]) -> Vec<(&'a str, String)> {
         let used = dependency.name.as_str();
         let for_tests = dependency.kind == Some(Kind::Dev);
         if ours.contains(&used) {
-            if used == TESTS_ONLY && !for_tests {
+            if used == TESTS_ONLY && !for_tests && user != BENCHMARKS {
                 found.push((used, format!("{used} is for tests only: take it as a dev-dependency")));
             } else if used != TESTS_ONLY && !layer.allows(used, for_tests) {
                 found.push((used, format!("{user} may not use {used} (xtask/src/lint/layers.rs)")));
@@ -200,9 +201,10 @@ mod tests {
     }
 
     #[test]
-    fn the_testkit_is_for_tests_only() {
+    fn the_testkit_is_for_tests_and_benchmarks_only() {
         assert!(messages(&uses("roadstead-wire", &[("roadstead-testkit", Some(Kind::Dev))])).is_empty());
         assert_eq!(messages(&uses("roadstead", &[("roadstead-testkit", None)])).len(), 1);
+        assert!(messages(&uses("roadstead-bench", &[("roadstead-testkit", None)])).is_empty());
     }
 
     #[test]
