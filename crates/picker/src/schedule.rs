@@ -4,6 +4,7 @@
 //! write scores, or choose. One plugin a file, named as in configuration.
 
 mod candidates;
+mod costs;
 mod cycle;
 pub mod filters;
 pub mod pickers;

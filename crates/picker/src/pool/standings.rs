@@ -4,6 +4,9 @@
 use super::{EndpointState, Slot};
 use crate::cost::Standing;
 
+/// Columns grow by this many rows, so that they can be read in whole blocks.
+const ROWS_STEP: usize = 64;
+
 /// A [`Standing`] for each slot, column by column.
 #[derive(Debug, Default)]
 pub struct Standings {
@@ -30,7 +33,7 @@ pub struct Standings {
 }
 
 impl Standings {
-    /// Rows.
+    /// Rows; those beyond the pool's slots mean nothing.
     pub fn len(&self) -> usize {
         self.step_s.len()
     }
@@ -60,7 +63,7 @@ impl Standings {
     pub(super) fn refresh(&mut self, slot: Slot, state: &EndpointState, prompt_tokens_mean: f64) {
         let at = slot.index();
         if self.len() <= at {
-            self.resize(at + 1);
+            self.resize((at + 1).next_multiple_of(ROWS_STEP));
         }
         let row = Standing::of(state, prompt_tokens_mean);
         self.step_s[at] = row.step_s;

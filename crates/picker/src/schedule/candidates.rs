@@ -8,7 +8,7 @@ use crate::pool::{Slot, SlotSet};
 #[derive(Debug, Default)]
 pub struct Candidates {
     set: SlotSet,
-    listed: SlotSet,
+    wanted: SlotSet,
     list: Vec<Slot>,
     bars: Vec<f32>,
 }
@@ -16,10 +16,10 @@ pub struct Candidates {
 impl Candidates {
     /// Starts from `slots`; `narrow` takes out what cannot serve the request.
     pub fn collect(&mut self, slots: &SlotSet, narrow: impl FnOnce(&mut SlotSet)) {
-        self.set.copy_from(slots);
-        narrow(&mut self.set);
-        if self.set != self.listed {
-            self.listed.copy_from(&self.set);
+        self.wanted.copy_from(slots);
+        narrow(&mut self.wanted);
+        if self.set != self.wanted {
+            self.set.copy_from(&self.wanted);
             self.list.clear();
             self.list.extend(self.set.iter());
             self.bars.clear();
@@ -30,7 +30,7 @@ impl Candidates {
 
     /// As a set.
     pub fn set(&self) -> &SlotSet {
-        &self.listed
+        &self.set
     }
 
     /// As a list in slot order.

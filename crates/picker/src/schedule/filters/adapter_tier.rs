@@ -23,7 +23,7 @@ impl Filter for AdapterTierFilter {
         let places: Vec<AdapterPlace> = candidates.iter().map(|slot| cycle.adapter_place(*slot)).collect();
         let Some(best) = places.iter().copied().min() else { return };
         let in_best = candidates.iter().zip(&places).filter(|(_, place)| **place == best);
-        let best_s = in_best.map(|(slot, _)| cycle.ttft_s(*slot)).fold(f32::INFINITY, f32::min);
+        let best_s = in_best.map(|(slot, _)| cycle.prediction(*slot).ttft_s).fold(f32::INFINITY, f32::min);
         let run_s = candidates
             .iter()
             .map(|slot| cycle.prediction(*slot))

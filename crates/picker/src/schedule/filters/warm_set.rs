@@ -21,7 +21,7 @@ impl Filter for WarmSetFilter {
     fn filter(&self, cycle: &Cycle<'_>, candidates: &mut Vec<Slot>) {
         let Some((warmest, own_tokens)) = cycle.warmest(candidates) else { return };
         let recompute_s = own_tokens as f32 * cycle.pool.standings().prefill_s_per_token[warmest.index()];
-        let behind_s = cycle.ttft_s(warmest) - cycle.ttft_s_min(candidates);
+        let behind_s = cycle.prediction(warmest).ttft_s - cycle.ttft_s_min(candidates);
         if behind_s <= LEAD_RECOMPUTES * recompute_s {
             candidates.clear();
             candidates.push(warmest);
