@@ -1,5 +1,5 @@
-//! A point in time on whatever clock drives us: the process's monotonic clock when live, a virtual one in the
-//! lab and in tests. Deciding code takes it as `now` and never asks a clock itself.
+//! A point in time on whatever clock drives us: the process's monotonic clock when live, a virtual one
+//! in tests. Deciding code takes it as `now` and never asks a clock itself.
 
 use std::fmt;
 use std::ops::{Add, Sub};

@@ -1,4 +1,4 @@
-//! What always holds in a machine, as functions: used by debug assertions, property tests and the lab.
+//! What always holds in a machine, as functions: for property tests and fleets in virtual time.
 
 use crate::pool::PoolView;
 

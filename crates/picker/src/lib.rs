@@ -1,8 +1,8 @@
 //! The picker: a pure machine that decides where each request goes and when.
 //!
 //! Facts and requests go in, verdicts come out. It has no sockets, tasks, clock or randomness of its own: `now`
-//! and a seed come in. One pool is one [`Machine`]; its caller puts it behind one short lock. The gateway, the
-//! endpoint picker and the lab drive this same machine.
+//! and a seed come in. One pool is one [`Machine`]; its caller puts it behind one short lock. The gateway
+//! and the tests in virtual time drive this same machine.
 
 pub mod cost;
 pub mod event;

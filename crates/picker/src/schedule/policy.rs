@@ -1,4 +1,4 @@
-//! Policies: named profiles, as the command line and the lab offer them.
+//! Policies: named profiles, as the command line offers them.
 
 use super::filters::{AdapterTierFilter, WarmSetFilter};
 use super::pickers::{LeastRequestPicker, MaxScorePicker, RandomPicker, RoundRobinPicker};
