@@ -3,6 +3,7 @@
 //! `cargo run --release -p roadstead-bench -- NAME`; results and how to read them stand in `bench/README.md`.
 
 mod backend;
+mod faults;
 mod front;
 mod memory;
 mod pick;
@@ -41,6 +42,8 @@ enum Command {
     Memory(memory::Args),
     /// Multi-turn sessions: time to first token beside hashing by session and beside other policies.
     Sessions(sessions::Args),
+    /// Killed, stopped and failing servers under load.
+    Faults(faults::Args),
     /// The model servers that the other commands start: instant or paced answers and a captured metrics page.
     #[command(hide = true)]
     Backend(backend::Args),
@@ -65,6 +68,7 @@ fn main() -> anyhow::Result<()> {
         Command::Pick(args) => pick::run(&args),
         Command::Memory(args) => memory::run(&args),
         Command::Sessions(args) => sessions::run(&args),
+        Command::Faults(args) => faults::run(&args),
         Command::Backend(args) => backend::run(&args),
     }
 }
