@@ -5,11 +5,12 @@
 
 mod support;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 use support::client::SERVED_BY;
 use support::fleet::streamed;
 use support::process::ms;
@@ -26,6 +27,8 @@ const CONTROL: Duration = Duration::from_secs(2);
 const CONTROL_P90_MAX: Duration = Duration::from_millis(150);
 /// How soon a server that is well again must be in use.
 const BACK_WITHIN: Duration = Duration::from_secs(3);
+/// Who waited longer for a first event was on a server that hung.
+const MOVED_AFTER: Duration = Duration::from_secs(4);
 /// From when on nothing new may go to a server that hangs.
 const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
@@ -53,7 +56,9 @@ impl Record {
 
 /// Requests at a steady rate until it is told to stop.
 struct Load {
+    to: SocketAddr,
     records: Arc<Mutex<Vec<Record>>>,
+    bursts: Mutex<JoinSet<()>>,
     stop: CancellationToken,
     sending: JoinHandle<()>,
 }
@@ -79,7 +84,18 @@ impl Load {
                 ended.unwrap();
             }
         });
-        Load { records, stop, sending }
+        Load { to, records, bursts: Mutex::default(), stop, sending }
+    }
+
+    /// Sends so many at once.
+    fn burst(&self, count: usize) {
+        for _ in 0..count {
+            let (to, all) = (self.to, self.records.clone());
+            self.bursts.lock().spawn(async move {
+                let record = request(to).await;
+                all.lock().push(record);
+            });
+        }
     }
 
     /// Those that have ended so far.
@@ -89,19 +105,24 @@ impl Load {
 
     /// Whether `endpoint` has answered a request that was sent after `since`.
     fn uses(&self, endpoint: &str, since: Instant) -> bool {
-        self.records.lock().iter().any(|record| record.good() && record.endpoint == endpoint && record.sent > since)
+        self.records
+            .lock()
+            .iter()
+            .any(|record| record.good() && record.endpoint == endpoint && record.sent > since)
     }
 
     /// Lets the last requests end.
     async fn stop(self) -> Vec<Record> {
         self.stop.cancel();
         tokio::time::timeout(support::PATIENCE, self.sending).await.expect("every request ends").unwrap();
+        let bursts = self.bursts.into_inner();
+        tokio::time::timeout(support::PATIENCE, bursts.join_all()).await.expect("every request ends");
         let records = std::mem::take(&mut *self.records.lock());
         records
     }
 }
 
-async fn request(to: std::net::SocketAddr) -> Record {
+async fn request(to: SocketAddr) -> Record {
     let body = streamed(MODEL, "Go on.", TOKENS as u32).to_string();
     let mut record = Record {
         sent: Instant::now(),
@@ -179,13 +200,17 @@ impl Scene {
         back.elapsed()
     }
 
-    /// Waits until every server answers some of the load.
-    async fn until_all_in_use(&self) {
-        let since = Instant::now();
-        until("all servers are in use", || async {
-            self.servers.iter().all(|server| self.load.uses(&server.name(), since))
-        })
-        .await;
+    /// A server that has work now, by number and name.
+    async fn at_work(&self) -> (usize, String) {
+        let name = loop {
+            let endpoints = pools::endpoints(self.gateway.admin).await;
+            let requests = |endpoint: &Value| endpoint["in_flight"]["requests"].as_u64().unwrap();
+            let busiest = endpoints.iter().max_by_key(|endpoint| requests(endpoint)).unwrap();
+            if requests(busiest) > 0 {
+                break busiest["name"].as_str().unwrap().to_owned();
+            }
+        };
+        (self.servers.iter().position(|server| server.name() == name).unwrap(), name)
     }
 }
 
@@ -199,25 +224,19 @@ fn quantile(records: &[Record], quantile: f64) -> Duration {
 #[tokio::test]
 async fn a_server_that_dies_costs_only_answers_that_had_begun_and_is_back_soon_after_its_return() {
     let mut scene = Scene::set().await;
-    scene.until_all_in_use().await;
-    let name = scene.servers[0].name();
-    scene.servers[0].process.kill();
+    let (number, name) = scene.at_work().await;
+    scene.servers[number].process.kill();
     let killed = Instant::now();
     // Dead long enough for everybody to notice.
     until("others answer what is sent now", || async {
         scene.load.ended().iter().filter(|record| record.sent > killed + SEEN_WITHIN).count() >= 20
     })
     .await;
-    scene.servers[0].restart().await;
+    scene.servers[number].restart().await;
     let took = scene.back_in_use(&name).await;
     let records = scene.load.stop().await;
     let bad: Vec<&Record> = records.iter().filter(|record| !record.good()).collect();
-    println!(
-        "{} requests, {} broke off, back in use after {:.0} ms",
-        records.len(),
-        bad.len(),
-        ms(took)
-    );
+    println!("{} requests, {} broke off, back in use after {:.0} ms", records.len(), bad.len(), ms(took));
     for record in bad {
         assert!(record.first.is_some() && record.endpoint == name && record.sent < killed, "{record:?}");
     }
@@ -227,15 +246,16 @@ async fn a_server_that_dies_costs_only_answers_that_had_begun_and_is_back_soon_a
 #[tokio::test]
 async fn a_server_that_hangs_gets_no_new_work_and_what_waits_there_is_moved() {
     let scene = Scene::set().await;
-    scene.until_all_in_use().await;
-    let stopped = &scene.servers[1];
-    let name = stopped.name();
+    let (number, name) = scene.at_work().await;
+    let stopped = &scene.servers[number];
     let in_flight = || async {
         let endpoint = pools::endpoint(scene.gateway.admin, &name).await;
         endpoint["in_flight"]["requests"].as_u64().unwrap()
     };
     stopped.process.signal("STOP");
     let since = Instant::now();
+    // Nobody can know yet: some of these go there.
+    scene.load.burst(12);
     until_within(SEEN_WITHIN, "the hang is seen", || async {
         pools::endpoint(scene.gateway.admin, &name).await["barred"] == "silent"
     })
@@ -256,14 +276,14 @@ async fn a_server_that_hangs_gets_no_new_work_and_what_waits_there_is_moved() {
     assert!(bad.is_none(), "{bad:?}");
     let late = since + SEEN_WITHIN..back;
     assert!(!records.iter().any(|record| late.contains(&record.sent) && record.endpoint == name));
-    let moved = records.iter().filter(|record| record.to_first() > Some(Duration::from_secs(4)));
-    let never: Vec<Record> =
-        records.iter().filter(|record| late.contains(&record.sent)).cloned().collect();
+    let moved = records.iter().filter(|record| record.to_first() > Some(MOVED_AFTER)).count();
+    assert!(moved > 0, "nothing without a first byte was there to be moved");
+    let never: Vec<Record> = records.iter().filter(|record| late.contains(&record.sent)).cloned().collect();
     println!(
         "{} requests, {held} in flight there when it was seen, {} moved, back in use after {:.0} ms; p99 to the first \
          event of those never sent there {:.1} ms, control {:.1} ms",
         records.len(),
-        moved.count(),
+        moved,
         ms(took),
         ms(quantile(&never, 0.99)),
         ms(scene.control_p99),
@@ -274,9 +294,8 @@ async fn a_server_that_hangs_gets_no_new_work_and_what_waits_there_is_moved() {
 #[tokio::test]
 async fn a_server_that_answers_500_is_ejected_and_only_what_it_processed_fails() {
     let scene = Scene::set().await;
-    scene.until_all_in_use().await;
-    let failing = &scene.servers[2];
-    let name = failing.name();
+    let (number, name) = scene.at_work().await;
+    let failing = &scene.servers[number];
     let since = Instant::now();
     failing.faults(json!({ "status": 500 })).await;
     scene.gateway.until_endpoint(&name, "is ejected", |endpoint| endpoint["barred"] == "ejected").await;

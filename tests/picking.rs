@@ -49,7 +49,12 @@ fn share(answers: &[Answer], server: &Server) -> f64 {
 }
 
 /// Sends `count` requests, one every `every`, whether or not they are answered meanwhile.
-async fn send_paced(gateway: &Gateway, body: Value, count: usize, every: Duration) -> Vec<JoinHandle<Answer>> {
+async fn send_paced(
+    gateway: &Gateway,
+    body: Value,
+    count: usize,
+    every: Duration,
+) -> Vec<JoinHandle<Answer>> {
     let mut ticks = interval(every);
     let mut sent = Vec::new();
     for _ in 0..count {

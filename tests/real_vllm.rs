@@ -35,7 +35,8 @@ impl Vllm {
 
     async fn until_ready(&self) {
         let health = || client::request(Method::GET, "/health", &[], "");
-        let look = || async { client::send(self.address, health()).await.is_ok_and(|said| said.status == 200) };
+        let look =
+            || async { client::send(self.address, health()).await.is_ok_and(|said| said.status == 200) };
         until_within(START_MAX, "vLLM answers", look).await;
     }
 
@@ -101,7 +102,10 @@ async fn answers_base_and_adapter(gateway: &Gateway) {
     for model in ["tiny", "sql-lora"] {
         let answer = gateway.complete(model, 8).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
-        assert_eq!((&answer.json()["model"], &answer.json()["usage"]["completion_tokens"]), (&json!(model), &json!(8)));
+        assert_eq!(
+            (&answer.json()["model"], &answer.json()["usage"]["completion_tokens"]),
+            (&json!(model), &json!(8))
+        );
         let answer = client::post(gateway.address, "/v1/chat/completions", &chat(model, false)).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         assert_eq!(answer.json()["model"], model);
@@ -116,7 +120,10 @@ async fn answers_base_and_adapter(gateway: &Gateway) {
     until("the log has a line for each", || async { gateway.log().len() >= 7 }).await;
     let log = gateway.log();
     let line = log.iter().rfind(|line| line["path"] == "/v1/chat/completions").unwrap();
-    assert_eq!((&line["model"], &line["status"], &line["output_tokens"]), (&json!("sql-lora"), &json!(200), &json!(8)));
+    assert_eq!(
+        (&line["model"], &line["status"], &line["output_tokens"]),
+        (&json!("sql-lora"), &json!(200), &json!(8))
+    );
 }
 
 async fn models(gateway: &Gateway) -> Vec<String> {
@@ -198,6 +205,10 @@ async fn errors_pass_through(gateway: &Gateway, vllm: &Vllm) {
     }
     let unknown = gateway.complete("no-such-model", 1).await;
     assert_eq!(unknown.status, 404);
-    assert!(unknown.json()["error"]["message"].as_str().unwrap().contains("no-such-model"), "{}", unknown.body);
+    assert!(
+        unknown.json()["error"]["message"].as_str().unwrap().contains("no-such-model"),
+        "{}",
+        unknown.body
+    );
     assert_eq!(gateway.complete("tiny", 1).await.status, 200);
 }

@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod client;
+pub mod endpoint;
 pub mod fleet;
 pub mod pools;
 pub mod process;
@@ -15,6 +16,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 pub use client::{Answer, Stream};
+pub use endpoint::Endpoint;
 pub use fleet::{Gateway, Server};
 pub use process::{Process, shell};
 

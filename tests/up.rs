@@ -52,8 +52,9 @@ async fn up_prints_urls_and_a_curl_line_that_works() {
     let events: Vec<&str> = answer.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
     assert_eq!(events.last(), Some(&"[DONE]"), "{answer}");
     let texts = events.iter().filter_map(|event| serde_json::from_str::<Value>(event).ok());
-    let text: String =
-        texts.filter_map(|chunk| Some(chunk["choices"][0]["delta"]["content"].as_str()?.to_owned())).collect();
+    let text: String = texts
+        .filter_map(|chunk| Some(chunk["choices"][0]["delta"]["content"].as_str()?.to_owned()))
+        .collect();
     assert!(!text.is_empty(), "{answer}");
 }
 
@@ -84,7 +85,8 @@ async fn the_admin_port_tells_health_readiness_metrics_and_pools() {
 async fn a_usual_port_that_is_taken_gives_way_to_the_next_free_one_and_that_is_said() {
     // Whoever holds them: they are taken now.
     let _held = (hold(8080), hold(9090));
-    let mut gateway = Gateway::of(Process::roadstead(&["up", "--replicas", "1", "--time-scale", "0.1"])).await;
+    let mut gateway =
+        Gateway::of(Process::roadstead(&["up", "--replicas", "1", "--time-scale", "0.1"])).await;
     let front = gateway.process.says("Port 8080 is taken; the gateway uses").await;
     let admin = gateway.process.says("Port 9090 is taken; the admin port uses").await;
     assert_eq!(front, format!("{}.", gateway.address.port()));

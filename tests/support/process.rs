@@ -89,7 +89,10 @@ impl Process {
             let ended = self.child.try_wait().unwrap();
             let complete = out.is_complete() && err.is_complete();
             found = out.beginning(start).or_else(|| err.beginning(start));
-            if found.is_none() && complete && let Some(ended) = ended {
+            if found.is_none()
+                && complete
+                && let Some(ended) = ended
+            {
                 panic!("{ended} before it said {start:?}:\n{}{}", out.text(), err.text());
             }
             std::future::ready(found.is_some())
