@@ -1,6 +1,8 @@
 //! Clients and endpoints that send what makes no sense, end to end. Each time: the right status, a body that clients
 //! of the OpenAI API understand or the endpoint's own, the next request is served, and nothing is left over.
 
+#![allow(clippy::unwrap_used)] // what cannot go on fails its test
+
 mod support;
 
 use std::net::SocketAddr;

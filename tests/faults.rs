@@ -3,6 +3,8 @@
 //! A steady stream of requests runs through each story and every answer is recorded. The rate is the highest that
 //! this machine drives without trouble when nothing is broken, at most 200 requests a second of 50 tokens.
 
+#![allow(clippy::unwrap_used)] // what cannot go on fails its test
+
 mod support;
 
 use std::net::SocketAddr;
@@ -117,8 +119,7 @@ impl Load {
         tokio::time::timeout(support::PATIENCE, self.sending).await.expect("every request ends").unwrap();
         let bursts = self.bursts.into_inner();
         tokio::time::timeout(support::PATIENCE, bursts.join_all()).await.expect("every request ends");
-        let records = std::mem::take(&mut *self.records.lock());
-        records
+        std::mem::take(&mut *self.records.lock())
     }
 }
 
@@ -156,8 +157,12 @@ async fn request(to: SocketAddr) -> Record {
     record
 }
 
+/// One story at a time: their loads would be in each other's way.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Four servers, a gateway, and a load that they bear.
 struct Scene {
+    _turn: tokio::sync::MutexGuard<'static, ()>,
     servers: Vec<Server>,
     gateway: Gateway,
     load: Load,
@@ -166,6 +171,7 @@ struct Scene {
 
 impl Scene {
     async fn set() -> Scene {
+        let turn = TURN.lock().await;
         let servers = Server::start_many(4, &[]).await;
         let all: Vec<&Server> = servers.iter().collect();
         let gateway = Gateway::before(&all, &[]).await;
@@ -181,7 +187,7 @@ impl Scene {
             if p90 <= CONTROL_P90_MAX && sent >= 0.9 * f64::from(rate) || rate == RATES[RATES.len() - 1] {
                 let control_p99 = quantile(&records, 0.99);
                 let load = Load::start(&gateway, rate);
-                return Scene { servers, gateway, load, control_p99 };
+                return Scene { _turn: turn, servers, gateway, load, control_p99 };
             }
         }
         unreachable!("the last rate is taken")

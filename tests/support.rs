@@ -4,7 +4,7 @@
 //! for something observable and has a deadline.
 
 // Each story is a crate of its own and uses a part of this.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used)]
 
 pub mod client;
 pub mod endpoint;
