@@ -47,6 +47,18 @@ struct Resident {
     peak: f64,
 }
 
+impl Resident {
+    fn states(&self) -> [(&'static str, f64); 5] {
+        [
+            ("idle", self.idle),
+            ("with streams", self.loaded),
+            ("half-way through unique prompts", self.half),
+            ("after unique prompts", self.after),
+            ("peak", self.peak),
+        ]
+    }
+}
+
 /// Measures and prints.
 ///
 /// # Errors
@@ -65,16 +77,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     for contender in &contenders {
         eprintln!("{}: about {:.0} s", contender.name(), args.seconds + 12.0);
         let resident = measure(contender, args, &backends.addresses)?;
-        let states: [(&str, fn(&Resident) -> f64); 5] = [
-            ("idle", |resident| resident.idle),
-            ("with streams", |resident| resident.loaded),
-            ("half-way through unique prompts", |resident| resident.half),
-            ("after unique prompts", |resident| resident.after),
-            ("peak", |resident| resident.peak),
-        ];
-        for (state, of) in states {
-            let peers: Vec<f64> = peer.iter().map(of).collect();
-            let figure = Figure::against(state, &contender.name(), "MiB", vec![of(&resident)], &peers);
+        for (state, mib) in resident.states() {
+            let of_peer = |peer: &Resident| peer.states().into_iter().find(|(name, _)| *name == state);
+            let peers: Vec<f64> = peer.iter().filter_map(of_peer).map(|(_, mib)| mib).collect();
+            let figure = Figure::against(state, &contender.name(), "MiB", vec![mib], &peers);
             let bound = *contender != Contender::Nginx;
             figures.push(if bound { figure.within(budget) } else { figure });
         }

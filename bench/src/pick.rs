@@ -1,6 +1,7 @@
 //! What a decision costs, beside a round-robin pick on the same machine.
 //!
-//! Prompts of 8 k tokens, of which every endpoint holds the first 2 k and one holds all. No sockets: the picker alone.
+//! Prompts of 8 k tokens, of which every endpoint holds the first 2 k and one holds all. Round-robin gets them without
+//! their blocks: it is the least that a turn and its account can cost. No sockets: the picker alone.
 
 mod load;
 
@@ -45,8 +46,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let (mut baseline, mut measured) = (Rounds::default(), Rounds::default());
         for round in 0..args.rounds {
             eprintln!("{endpoints} endpoints, round {} of {}", round + 1, args.rounds);
-            decide(BASELINE, endpoints, &mut baseline);
-            decide(&args.policy, endpoints, &mut measured);
+            decide(Load::new(BASELINE, endpoints, true), &mut baseline);
+            decide(Load::new(&args.policy, endpoints, false), &mut measured);
         }
         let (p50, p99) = (format!("p50, {endpoints} endpoints"), format!("p99, {endpoints} endpoints"));
         figures.push(Figure::alone(&p50, BASELINE, "ns", baseline.p50.clone()));
@@ -58,8 +59,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     publish("pick, one decision", &figures, args.common.json.as_deref())
 }
 
-fn decide(policy: &str, endpoints: usize, rounds: &mut Rounds) {
-    let mut load = Load::new(policy, endpoints);
+fn decide(mut load: Load, rounds: &mut Rounds) {
     for _ in 0..WARM_UP {
         load.decide();
     }

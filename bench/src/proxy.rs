@@ -4,7 +4,7 @@
 //! contenders one after the other, each freshly started.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -78,7 +78,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 /// A contender and whether its prompts are all different.
 type Arm = (Contender, bool);
 
-fn contenders(binary: &std::path::Path, brief: bool) -> Vec<Arm> {
+fn contenders(binary: &Path, brief: bool) -> Vec<Arm> {
     let usual = Settings::one_worker(binary);
     let hardly = Settings { scrape_interval: HARDLY_EVER, ..usual.clone() };
     let mut arms: Vec<Arm> = nginx_if_installed().map(|nginx| (nginx, true)).into_iter().collect();
@@ -132,12 +132,7 @@ fn cpu_per_request_us(
     })
 }
 
-fn latency(
-    args: &Args,
-    case: &Case,
-    binary: &PathBuf,
-    backends: &[SocketAddr],
-) -> anyhow::Result<Vec<Figure>> {
+fn latency(args: &Args, case: &Case, binary: &Path, backends: &[SocketAddr]) -> anyhow::Result<Vec<Figure>> {
     let roadstead = Settings { workers: None, ..Settings::one_worker(binary) };
     let mut contenders = vec![Contender::Direct];
     contenders.extend(nginx_if_installed());

@@ -41,8 +41,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// A pool in full swing.
-    pub fn new(policy: &str, endpoints: usize) -> Load {
+    /// A pool in full swing. `bare`: nothing is known of prompts, so that a decision is a turn and its account.
+    pub fn new(policy: &str, endpoints: usize, bare: bool) -> Load {
         let policy = Policy::by_name(policy).unwrap_or_default();
         let mut load = Load {
             machine: Machine::new(policy, Limits::default(), 1),
@@ -67,7 +67,12 @@ impl Load {
             load.scrape(index);
             load.drain(index, true);
         }
-        load.fill_histories();
+        if bare {
+            load.prompts.push(Arc::from([]));
+            (0..endpoints).for_each(|index| load.drain(index, false));
+        } else {
+            load.fill_histories();
+        }
         for _ in 0..endpoints * IN_FLIGHT {
             load.decide();
         }
