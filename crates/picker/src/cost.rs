@@ -12,5 +12,5 @@ mod speed;
 
 pub use average::{Average, RatioAverage};
 pub use law::{PRIOR_PREFILL_S_PER_TOKEN, decode_step_s};
-pub use predict::{Demand, Learned, Prediction, Standing, adapter_s, predict};
+pub use predict::{Demand, Learned, Prediction, Standing, adapter_s, larger, predict, smaller};
 pub use speed::{FirstTokenSample, Speed};

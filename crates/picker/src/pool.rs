@@ -110,6 +110,7 @@ impl Pool {
         self.present.remove(slot);
         self.open.remove(slot);
         self.watch(slot, false);
+        self.standings.clear(slot);
         self.changes += 1;
     }
 

@@ -4,11 +4,11 @@
 //! write scores, or choose. One plugin a file, named as in configuration.
 
 mod candidates;
-mod costs;
 mod cycle;
 pub mod filters;
 pub mod pickers;
 mod policy;
+mod pricing;
 mod profile;
 pub mod scorers;
 

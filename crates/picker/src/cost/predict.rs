@@ -96,6 +96,20 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// What stands in the columns where no endpoint is: nothing that could hold a request up.
+    pub const NOBODY: Standing = Standing {
+        step_s: 0.0,
+        step_scale: 0.0,
+        ahead_s: 0.0,
+        prefill_s_per_token: 0.0,
+        slots_free: f32::INFINITY,
+        turn_share: 0.0,
+        kv_free_tokens: f32::INFINITY,
+        release_share: 0.0,
+        history_free_blocks: f32::INFINITY,
+        oldest_s: 0.0,
+    };
+
     /// How `state` stands, in a pool where prompts have `prompt_tokens_mean` tokens.
     pub fn of(state: &EndpointState, prompt_tokens_mean: f64) -> Standing {
         let foreign = state.foreign.load();
@@ -138,21 +152,36 @@ pub struct Prediction {
 }
 
 /// Predicts `demand` where `hit_tokens` of the prompt are expected in the cache. No branches: it runs over columns.
+/// `QUEUES` says whether it may have to wait for a place or for memory.
 #[inline(always)]
-pub fn predict(standing: &Standing, demand: &Demand, hit_tokens: f32) -> Prediction {
+pub fn predict<const QUEUES: bool>(standing: &Standing, demand: &Demand, hit_tokens: f32) -> Prediction {
     let tpot_s = standing.step_s + standing.step_scale * demand.step_s;
     let run_s = demand.output_tokens * tpot_s;
 
-    let uncached = (demand.prompt_tokens - hit_tokens).max(0.0);
-    let slots_short = (demand.sequences - standing.slots_free).max(0.0);
-    let slot_wait_s = slots_short * standing.turn_share * run_s;
-    let tokens_short = (uncached - standing.kv_free_tokens).max(0.0);
-    let kv_wait_s = tokens_short * standing.release_share.min(demand.per_prompt_token / 2.0) * run_s;
-    let queued_s = (slot_wait_s.max(kv_wait_s) - standing.ahead_s).max(0.0);
+    let uncached = larger(demand.prompt_tokens - hit_tokens, 0.0);
+    let mut wait_s = standing.ahead_s;
+    if QUEUES {
+        let slots_short = larger(demand.sequences - standing.slots_free, 0.0);
+        let slot_wait_s = slots_short * standing.turn_share * run_s;
+        let tokens_short = larger(uncached - standing.kv_free_tokens, 0.0);
+        let kv_wait_s = tokens_short * smaller(standing.release_share, demand.per_prompt_token / 2.0) * run_s;
+        wait_s = larger(wait_s, larger(slot_wait_s, kv_wait_s));
+    }
 
-    let ttft_s =
-        standing.step_s / 2.0 + standing.ahead_s + queued_s + uncached * standing.prefill_s_per_token;
-    Prediction { ttft_s, queued_s, tpot_s, total_s: ttft_s + run_s }
+    let ttft_s = standing.step_s / 2.0 + wait_s + uncached * standing.prefill_s_per_token;
+    Prediction { ttft_s, queued_s: wait_s - standing.ahead_s, tpot_s, total_s: ttft_s + run_s }
+}
+
+/// The larger of two numbers that are not NaN: one instruction, where `f32::max` takes five.
+#[inline(always)]
+pub fn larger(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
+}
+
+/// The smaller of two numbers that are not NaN.
+#[inline(always)]
+pub fn smaller(a: f32, b: f32) -> f32 {
+    if a < b { a } else { b }
 }
 
 /// Seconds until a wanted adapter is on the accelerator, on an endpoint where `prediction` holds without it.

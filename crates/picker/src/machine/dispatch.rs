@@ -73,7 +73,7 @@ impl Machine {
         let history = index.record(now, slot, &request.prefix);
         ledger.given += 1;
         let flight = pool.update(slot, |state| {
-            let mut prediction = predict(&standing, &demand, hit_tokens as f32);
+            let mut prediction = predict::<true>(&standing, &demand, hit_tokens as f32);
             let adapter = request.model.as_ref().filter(|model| state.models.is_adapter(model));
             if let Some(adapter) = adapter {
                 let place = state.models.place(adapter, &state.reported);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use roadstead_core::{Request, Time};
 
 use super::candidates::Candidates;
-use super::costs::{Costs, Prices};
+use super::pricing::{Prices, Pricing};
 use crate::cost::{Demand, Learned, Prediction, adapter_s, predict};
 use crate::pool::{AdapterPlace, Pool, Slot};
 use crate::prefix::{BYTES_PER_TOKEN, Matches, PrefixIndex, PrefixShape};
@@ -25,8 +25,8 @@ pub struct Cycle<'a> {
     pub shape: PrefixShape,
     /// The time.
     pub now: Time,
-    demand: Demand,
     scratch: &'a Scratch,
+    pricing: Pricing<'a>,
 }
 
 /// Memory of a decision, used again by the next.
@@ -35,12 +35,11 @@ pub struct Scratch {
     /// The slots that may serve the request.
     pub candidates: Candidates,
     matches: Matches,
-    costs: Costs,
     adapter_bars: Vec<f32>,
 }
 
 impl Scratch {
-    /// Looks the prompt up and, where the profile wants it, prices every candidate.
+    /// Looks the prompt up and gathers what prices the candidates.
     pub fn prepare<'a>(
         &'a mut self,
         context: (Time, &'a Pool, &PrefixIndex, &Learned),
@@ -52,10 +51,6 @@ impl Scratch {
         index.lookup(&request.prefix, self.candidates.set(), &mut self.matches);
         let adapter = request.model.as_ref().filter(|model| pool.catalogue().is_adapter(model));
         let demand = Demand::of(request, learned);
-        if !predicts {
-            self.costs.clear();
-            return Cycle { now, request, pool, adapter, shape, demand, scratch: self };
-        }
         let prices = Prices {
             demand,
             block_tokens: (shape.block_bytes / BYTES_PER_TOKEN) as f32,
@@ -63,13 +58,20 @@ impl Scratch {
             now_s: now.as_secs_f64() as f32,
             evicted_worth: EVICTED_REUSE * pool.oldest_age_mean_s(now) as f32,
         };
-        if let Some(adapter) = adapter {
+        if let Some(adapter) = adapter.filter(|_| predicts) {
             self.price_adapter(pool, adapter, &prices);
         }
-        let Scratch { candidates, matches, costs, adapter_bars } = self;
-        let bars = if adapter.is_some() { adapter_bars } else { candidates.bars() };
-        costs.price(&prices, pool.standings(), candidates, matches.depths(), bars);
-        Cycle { now, request, pool, adapter, shape, demand, scratch: self }
+        let scratch = &*self;
+        let bars =
+            if adapter.is_some() && predicts { &scratch.adapter_bars } else { scratch.candidates.bars() };
+        let pricing = Pricing {
+            prices,
+            standings: pool.standings(),
+            candidates: &scratch.candidates,
+            depths: scratch.matches.depths(),
+            bars,
+        };
+        Cycle { now, request, pool, adapter, shape, scratch, pricing }
     }
 
     /// Adds to the bars what bringing `adapter` to each candidate would cost.
@@ -80,7 +82,7 @@ impl Scratch {
             let state = &pool[slot];
             let standing = pool.standings().row(slot);
             let hit_tokens = self.matches.blocks(slot) as f32 * prices.block_tokens;
-            let prediction = predict(&standing, &prices.demand, hit_tokens);
+            let prediction = predict::<true>(&standing, &prices.demand, hit_tokens);
             let place = state.models.place(adapter, &state.reported);
             self.adapter_bars[slot.index()] += adapter_s(place, &standing, &prediction);
         }
@@ -117,7 +119,8 @@ impl Cycle<'_> {
     /// What the request would meet on `slot`, its adapter included.
     pub fn prediction(&self, slot: Slot) -> Prediction {
         let standing = self.pool.standings().row(slot);
-        let mut prediction = predict(&standing, &self.demand, self.hit_tokens(slot) as f32);
+        let mut prediction =
+            predict::<true>(&standing, &self.pricing.prices.demand, self.hit_tokens(slot) as f32);
         if self.adapter.is_some() {
             let seconds = adapter_s(self.adapter_place(slot), &standing, &prediction);
             prediction.ttft_s += seconds;
@@ -127,34 +130,25 @@ impl Cycle<'_> {
     }
 
     /// Predicted seconds until the whole answer is there on a candidate, and the price of what it pushes out of the
-    /// cache. Zero where the profile has no use for predictions.
+    /// cache.
     pub fn total_s(&self, slot: Slot) -> f32 {
-        self.scratch.costs.total_s(slot)
+        self.pricing.total_s(slot)
     }
 
     /// The least time to a first token among `candidates`.
     pub fn ttft_s_min(&self, candidates: &[Slot]) -> f32 {
         if self.is_unfiltered(candidates) {
-            return self.scratch.costs.ttft_s_min();
+            return self.pricing.ttft_s_min();
         }
         candidates.iter().map(|slot| self.prediction(*slot).ttft_s).fold(f32::INFINITY, f32::min)
-    }
-
-    /// The least total among `candidates`.
-    pub fn total_s_min(&self, candidates: &[Slot]) -> f32 {
-        if self.is_unfiltered(candidates) {
-            return self.scratch.costs.total_s_min();
-        }
-        candidates.iter().map(|slot| self.total_s(*slot)).fold(f32::INFINITY, f32::min)
     }
 
     /// Keeps the candidates whose total is the least.
     pub fn keep_least_total(&self, candidates: &mut Vec<Slot>) {
         if self.is_unfiltered(candidates) {
-            candidates.clear();
-            candidates.extend(self.scratch.costs.cheapest());
+            self.pricing.cheapest(candidates);
         } else {
-            let least = self.total_s_min(candidates);
+            let least = candidates.iter().map(|slot| self.total_s(*slot)).fold(f32::INFINITY, f32::min);
             candidates.retain(|slot| self.total_s(*slot) <= least);
         }
     }

@@ -12,9 +12,12 @@ impl Scorer for LeastWaitScorer {
     }
 
     fn score(&self, cycle: &Cycle<'_>, candidates: &[Slot], scores: &mut [f32]) {
-        let shortest = cycle.total_s_min(candidates);
         for (score, slot) in scores.iter_mut().zip(candidates) {
-            *score = shortest / cycle.total_s(*slot);
+            *score = cycle.total_s(*slot);
+        }
+        let shortest = scores.iter().copied().fold(f32::INFINITY, f32::min);
+        for score in scores {
+            *score = shortest / *score;
         }
     }
 
