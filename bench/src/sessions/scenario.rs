@@ -1,6 +1,7 @@
 //! The fixed load. Lengths are means: each is drawn evenly from half to one and a half of it. Times are the servers'.
 
 use anyhow::ensure;
+use roadstead_engine::Preset;
 use serde::{Deserialize, Serialize};
 
 /// What all points share.
@@ -46,6 +47,7 @@ impl Scenario {
     /// It is not one.
     pub fn read(text: &str) -> anyhow::Result<Scenario> {
         let scenario: Scenario = serde_json::from_str(text)?;
+        ensure!(Preset::by_name(&scenario.preset).is_some(), "no preset is called {}", scenario.preset);
         ensure!(scenario.time_scale > 0.0 && scenario.measured_s > 0.0, "times must be more than zero");
         Ok(scenario)
     }

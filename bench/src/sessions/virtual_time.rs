@@ -15,7 +15,7 @@ const SCRAPE: Duration = Duration::from_millis(50);
 
 /// Plays one arm.
 pub fn play(scenario: &Scenario, point: &Point, arm: Arm, seed: u64) -> Figures {
-    let preset = Preset::by_name(&scenario.preset).expect("the scenario names a preset");
+    let preset = Preset::by_name(&scenario.preset).expect("a scenario is read with a known preset");
     let mut fleet = VirtualFleet::new(FleetConfig {
         endpoints: scenario.servers.into(),
         engine: EngineConfig { token_outputs: TokenOutputs::EveryBlock, ..EngineConfig::new(preset) },
