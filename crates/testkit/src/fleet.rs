@@ -5,8 +5,10 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use roadstead_core::{Endpoint, EndpointId, EngineState, Request, RetryClass, Time, Usage, Work};
-use roadstead_engine::{Engine, EngineConfig, FinishReason, Job, JobId, Output, Prompt};
+use roadstead_core::{
+    AdapterState, Endpoint, EndpointId, EngineState, ModelCard, Request, RetryClass, Time, Usage, Work,
+};
+use roadstead_engine::{Engine, EngineConfig, FinishReason, Job, JobId, LoraState, Output, Prompt, salt};
 use roadstead_picker::{Event, Fact, Limits, Machine, Policy, Ticket, Verdict};
 
 /// What comes to the fleet.
@@ -24,6 +26,8 @@ pub struct Arrival {
     pub output_seed: u64,
     /// An endpoint that it goes to past the picker: load from outside.
     pub outside: Option<usize>,
+    /// The adapter that it runs on.
+    pub adapter: Option<Arc<str>>,
 }
 
 /// A source of arrivals.
@@ -32,6 +36,17 @@ pub trait Workload {
     fn start(&mut self) -> Vec<Arrival>;
     /// What follows on an answer.
     fn answered(&mut self, record: &Record) -> Option<Arrival>;
+}
+
+/// Arrivals that nothing follows on.
+impl Workload for Vec<Arrival> {
+    fn start(&mut self) -> Vec<Arrival> {
+        std::mem::take(self)
+    }
+
+    fn answered(&mut self, _: &Record) -> Option<Arrival> {
+        None
+    }
 }
 
 /// What became of one arrival.
@@ -123,16 +138,24 @@ impl VirtualFleet {
     /// # Panics
     /// When the policy has no such name.
     pub fn new(config: FleetConfig) -> VirtualFleet {
+        let engines = vec![config.engine.clone(); config.endpoints];
+        VirtualFleet::with_engines(config, engines)
+    }
+
+    /// The same with an engine of its own for each endpoint; `config.engine` does not count.
+    ///
+    /// # Panics
+    /// When the policy has no such name.
+    pub fn with_engines(mut config: FleetConfig, engines: Vec<EngineConfig>) -> VirtualFleet {
+        config.endpoints = engines.len();
         let policy = match &config.placer {
             Placer::Policy(name) => Policy::by_name(name).expect("a known policy"),
             Placer::ClientHash => Policy::default(),
         };
         let limits = Limits { queue_max: usize::MAX, ..Limits::default() };
-        let engine = |index: usize| {
-            Engine::new(EngineConfig { seed: config.seed + index as u64, ..config.engine.clone() })
-        };
+        let engine = |(engine, index)| Engine::new(EngineConfig { seed: config.seed + index, ..engine });
         let mut fleet = VirtualFleet {
-            engines: (0..config.endpoints).map(engine).collect(),
+            engines: engines.into_iter().zip(0..).map(engine).collect(),
             busy_until: vec![None; config.endpoints],
             busy: vec![Duration::ZERO; config.endpoints],
             machine: Machine::new(policy, limits, config.seed),
@@ -150,6 +173,7 @@ impl VirtualFleet {
             let name: Arc<str> = format!("e{index}").into();
             let endpoint = Endpoint { id: EndpointId(index as u32), name: name.clone(), authority: name };
             fleet.machine.observe(Time::ZERO, Fact::Joined(endpoint));
+            fleet.list_models(index);
             fleet.scrape(index);
         }
         fleet
@@ -216,11 +240,11 @@ impl VirtualFleet {
                 .usize(..self.engines.len());
             return self.submit(engine, index, None);
         }
-        let prompt = Prompt::from_bytes(&arrival.prompt, 0);
+        let prompt = Prompt::from_bytes(&arrival.prompt, salt(arrival.adapter.as_deref(), None));
         let blocks = self.machine.prefix_shape().block_bytes / 64;
         let hashes = prompt.block_hashes().iter().skip(blocks - 1).step_by(blocks);
         let request = Request {
-            model: None,
+            model: arrival.adapter.clone(),
             priority: 0,
             work: Work {
                 prompt_tokens: prompt.tokens(),
@@ -247,10 +271,13 @@ impl VirtualFleet {
 
     fn submit(&mut self, engine: usize, index: usize, ticket: Option<Ticket>) {
         let arrival = &self.arrivals[index];
+        let adapter = arrival.adapter.as_deref();
+        let prompt = Prompt::from_bytes(&arrival.prompt, salt(adapter, None));
         let job = Job {
             output_seed: arrival.output_seed,
             finish: FinishReason::Length,
-            ..Job::new(Prompt::from_bytes(&arrival.prompt, 0), arrival.output_tokens)
+            adapter: adapter.and_then(|name| self.engines[engine].adapter(name)),
+            ..Job::new(prompt, arrival.output_tokens)
         };
         let now = Duration::from_nanos(self.now.as_nanos());
         let id = self.engines[engine].submit(now, job).expect("virtual engines have no queue bound");
@@ -329,6 +356,30 @@ impl VirtualFleet {
         }
     }
 
+    /// What `/v1/models` would say.
+    fn list_models(&mut self, engine: usize) {
+        let base: Arc<str> = "base".into();
+        let adapters = self.engines[engine].loras();
+        let adapters = adapters.map(|lora| ModelCard { id: lora.name.into(), parent: Some(base.clone()) });
+        let models = std::iter::once(ModelCard { id: base.clone(), parent: None }).chain(adapters).collect();
+        let endpoint = EndpointId(engine as u32);
+        self.machine.observe(self.now, Fact::Models { endpoint, models });
+    }
+
+    /// What the metrics page would say: only adapters with requests.
+    fn adapters(&self, engine: usize) -> Option<AdapterState> {
+        let engine = &self.engines[engine];
+        let slots = engine.config().max_loras;
+        let named = |count: fn(&LoraState<'_>) -> u32| {
+            engine.loras().filter(|lora| count(lora) > 0).map(|lora| lora.name.into()).collect()
+        };
+        (slots > 0).then(|| AdapterState {
+            slots,
+            running: named(|lora| lora.running),
+            waiting: named(|lora| lora.waiting),
+        })
+    }
+
     fn scrape(&mut self, engine: usize) {
         let stats = self.engines[engine].stats();
         let state = EngineState {
@@ -337,7 +388,7 @@ impl VirtualFleet {
             kv_usage: Some(stats.kv_usage as f32),
             block_tokens: Some(roadstead_engine::BLOCK_TOKENS),
             kv_blocks: Some(stats.kv_blocks),
-            adapters: None,
+            adapters: self.adapters(engine),
         };
         self.machine.observe(self.now, Fact::Scraped { endpoint: EndpointId(engine as u32), state });
         self.follow_verdicts();

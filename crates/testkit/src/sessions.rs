@@ -96,6 +96,7 @@ impl Sessions {
             output_tokens,
             output_seed,
             outside: None,
+            adapter: None,
         }
     }
 }
