@@ -206,13 +206,13 @@ impl Scene {
         back.elapsed()
     }
 
-    /// A server that has work now, by number and name.
+    /// A server in the middle of answers, by number and name.
     async fn at_work(&self) -> (usize, String) {
         let name = loop {
             let endpoints = pools::endpoints(self.gateway.admin).await;
-            let requests = |endpoint: &Value| endpoint["in_flight"]["requests"].as_u64().unwrap();
-            let busiest = endpoints.iter().max_by_key(|endpoint| requests(endpoint)).unwrap();
-            if requests(busiest) > 0 {
+            let answering = |endpoint: &Value| endpoint["in_flight"]["decoding"].as_u64().unwrap();
+            let busiest = endpoints.iter().max_by_key(|endpoint| answering(endpoint)).unwrap();
+            if answering(busiest) > 0 {
                 break busiest["name"].as_str().unwrap().to_owned();
             }
         };
