@@ -16,3 +16,6 @@ pub use candidates::Candidates;
 pub use cycle::{Cycle, Scratch};
 pub use policy::{DEFAULT_POLICY, Policy};
 pub use profile::{Filter, Picker, Profile, Reasons, Scorer};
+
+#[cfg(test)]
+mod tests;
