@@ -1,5 +1,6 @@
 //! What one decision costs, with pools of 10 to 10,000 endpoints in a realistic state: full histories, work in
-//! flight, scrapes every 50 ms, prompts of 8 k tokens of which every endpoint holds the first 2 k and one holds all.
+//! flight, scrapes every 50 ms, prompts of 8 k tokens of which every endpoint holds the first 2 k. Of a warm prompt one
+//! endpoint holds all; the rest of a cold one is new, pushes as much out of the history, and every endpoint is priced.
 //!
 //! `cargo run --release -p roadstead-picker --example pick_cost -- [POLICY] [ENDPOINTS…]`
 
@@ -27,28 +28,31 @@ fn main() {
     let sizes: Vec<usize> = args.iter().filter_map(|arg| arg.parse().ok()).collect();
     println!("{policy}, prompts of {} tokens; nanoseconds", PROMPT_BLOCKS as u32 * BLOCK_TOKENS);
     println!(
-        "endpoints  offer p50    p99  first_byte p50    p99  finished p50    p99  scrape p50    p99  verdicts/s  memory"
+        "endpoints  prompts  offer p50    p99  first_byte p50    p99  finished p50    p99  scrape p50    p99  verdicts/s  memory"
     );
     for endpoints in if sizes.is_empty() { vec![10, 100, 1_000, 10_000] } else { sizes } {
         let before = resident_mib();
         let mut bench = Bench::new(policy, endpoints);
         let memory = resident_mib() - before;
-        for _ in 0..WARM_UP {
-            bench.decide();
+        for (prompts, cold) in [("warm", false), ("cold", true)] {
+            bench.cold = cold;
+            for _ in 0..WARM_UP {
+                bench.decide();
+            }
+            bench.clear();
+            for _ in 0..DECISIONS {
+                bench.decide();
+            }
+            let busy: u64 = bench.offers.iter().sum();
+            println!(
+                "{endpoints:>9} {prompts:>8} {} {} {} {} {:>11.0} {memory:>4.0} MiB",
+                row(&mut bench.offers, 10),
+                row(&mut bench.first_bytes, 15),
+                row(&mut bench.finishes, 13),
+                row(&mut bench.scrapes, 11),
+                DECISIONS as f64 / (busy as f64 / 1e9),
+            );
         }
-        bench.clear();
-        for _ in 0..DECISIONS {
-            bench.decide();
-        }
-        let busy: u64 = bench.offers.iter().sum();
-        println!(
-            "{endpoints:>9} {} {} {} {} {:>11.0} {memory:>4.0} MiB",
-            row(&mut bench.offers, 10),
-            row(&mut bench.first_bytes, 15),
-            row(&mut bench.finishes, 13),
-            row(&mut bench.scrapes, 11),
-            DECISIONS as f64 / (busy as f64 / 1e9),
-        );
     }
 }
 
@@ -80,6 +84,8 @@ struct Bench {
     scrapes_due: f64,
     flying: VecDeque<Ticket>,
     prompts: Vec<Arc<[u64]>>,
+    shared: Vec<u64>,
+    cold: bool,
     offers: Vec<u64>,
     first_bytes: Vec<u64>,
     finishes: Vec<u64>,
@@ -100,6 +106,8 @@ impl Bench {
             scrapes_due: 0.0,
             flying: VecDeque::new(),
             prompts: Vec::new(),
+            shared: (0..SHARED_BLOCKS as u64).map(|block| hash(block + 1)).collect(),
+            cold: false,
             offers: Vec::new(),
             first_bytes: Vec::new(),
             finishes: Vec::new(),
@@ -126,15 +134,14 @@ impl Bench {
         let shape = self.machine.prefix_shape();
         let kv = Some((self.kv_blocks(), 16));
         let fill = shape.capacity.blocks(&shape, kv) / PROMPT_BLOCKS;
-        let shared: Vec<u64> = (0..SHARED_BLOCKS as u64).map(|block| hash(block + 1)).collect();
         for index in 0..self.endpoints {
             self.drain(index, false);
             for _ in 0..fill {
-                let prompt = self.new_prompt(&shared);
+                let prompt = self.new_prompt();
                 self.offer_and_finish(prompt);
             }
             for _ in 0..2 {
-                let prompt = self.new_prompt(&shared);
+                let prompt = self.new_prompt();
                 self.prompts.push(prompt.clone());
                 self.offer_and_finish(prompt);
             }
@@ -150,15 +157,11 @@ impl Bench {
         if self.endpoints > 1_000 { KV_BLOCKS / 8 } else { KV_BLOCKS }
     }
 
-    fn new_prompt(&mut self, shared: &[u64]) -> Arc<[u64]> {
-        let own = shared.len()..PROMPT_BLOCKS;
-        let own: Vec<u64> = own
-            .map(|_| {
-                self.seed += 1;
-                hash(self.seed << 20)
-            })
-            .collect();
-        shared.iter().chain(&own).copied().collect()
+    fn new_prompt(&mut self) -> Arc<[u64]> {
+        let from = self.seed;
+        self.seed += (PROMPT_BLOCKS - SHARED_BLOCKS) as u64;
+        let own = (from..self.seed).map(|seed| hash((seed + 1) << 20));
+        self.shared.iter().copied().chain(own).collect()
     }
 
     fn drain(&mut self, index: usize, on: bool) {
@@ -207,8 +210,12 @@ impl Bench {
             self.next_scrape = (self.next_scrape + 1) % self.endpoints;
             self.scrape(self.next_scrape);
         }
-        self.seed += 1;
-        let prompt = self.prompts[hash(self.seed) as usize % self.prompts.len()].clone();
+        let prompt = if self.cold {
+            self.new_prompt()
+        } else {
+            self.seed += 1;
+            self.prompts[hash(self.seed) as usize % self.prompts.len()].clone()
+        };
         let request = Bench::request(prompt);
 
         let started = Instant::now();

@@ -102,7 +102,12 @@ impl Profile {
         if candidates.is_empty() {
             return None;
         }
-        self.score(cycle, candidates, why);
+        if candidates.len() > 1 || why.is_some() {
+            self.score(cycle, candidates, why);
+        } else {
+            self.totals.clear();
+            self.totals.push(0.0);
+        }
         let chosen = self.picker.pick(cycle, candidates, &self.totals, rng);
         candidates.get(chosen).copied()
     }

@@ -21,8 +21,10 @@ impl Filter for WarmSetFilter {
     fn filter(&self, cycle: &Cycle<'_>, candidates: &mut Vec<Slot>) {
         let Some((warmest, own_tokens)) = cycle.warmest(candidates) else { return };
         let recompute_s = own_tokens as f32 * cycle.pool.standings().prefill_s_per_token[warmest.index()];
-        let behind_s = cycle.prediction(warmest).ttft_s - cycle.ttft_s_min(candidates);
-        if behind_s <= LEAD_RECOMPUTES * recompute_s {
+        let lead_s = LEAD_RECOMPUTES * recompute_s;
+        let ttft_s = cycle.prediction(warmest).ttft_s;
+        // Mostly it could not be too far behind even an idle endpoint; then the others need not be asked.
+        if ttft_s <= lead_s || ttft_s - cycle.ttft_s_min(candidates) <= lead_s {
             candidates.clear();
             candidates.push(warmest);
         }
