@@ -14,7 +14,7 @@ use fastrand::Rng;
 use roadstead_core::{Refusal, Request, Time};
 
 use crate::cost::Learned;
-use crate::invariants::Ledger;
+use crate::invariants::{Ledger, books_balance, empty_accounts_are_zero};
 use crate::limits::{HEADS_TRIED_MAX, Limits};
 use crate::pool::{Pool, PoolView, Slot};
 use crate::prefix::PrefixIndex;
@@ -119,11 +119,14 @@ impl Machine {
 
     /// A readable copy of the pool's state.
     pub fn view(&self, now: Time) -> PoolView {
-        PoolView {
+        let view = PoolView {
             endpoints: PoolView::endpoints_of(&self.pool, now),
             queued: self.queue.len(),
             policy: self.policy.name,
-        }
+        };
+        debug_assert!(books_balance(self.ledger, &view), "bookings given, returned and held do not add up");
+        debug_assert!(empty_accounts_are_zero(&view), "an account without requests holds something");
+        view
     }
 
     /// The bookings given, returned and held so far.

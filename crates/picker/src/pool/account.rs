@@ -85,6 +85,7 @@ impl Account {
 
     /// Takes `booking` back.
     pub fn take(&mut self, booking: &Booking) {
+        debug_assert!(self.requests > 0 && self.context_tokens >= booking.context_tokens(), "never given");
         self.requests -= 1;
         self.sequences -= booking.sequences;
         self.context_tokens -= booking.context_tokens();

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use hashbrown::HashMap;
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use hashbrown::hash_map::Entry;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use roadstead_core::{BlockHash, Time};
 
 use super::HistoryFill;
@@ -42,7 +43,10 @@ impl PrefixIndex {
         }
         let mut recency = endpoints[slot.index()].lock();
         recency.set_capacity(blocks);
-        self.trim(slot, &mut recency);
+        let mut writer = Writer::new(self, slot);
+        while let Some(hash) = recency.pop_over_capacity() {
+            writer.remove(hash);
+        }
     }
 
     /// Notes that a prompt with these blocks was sent to `slot`, and returns the slot's fill. A slot without
@@ -51,14 +55,15 @@ impl PrefixIndex {
         let endpoints = self.endpoints.read();
         let Some(recency) = endpoints.get(slot.index()) else { return HistoryFill::default() };
         let mut recency = recency.lock();
+        let mut writer = None;
         recency.touch_prompt(now, blocks, |hash| {
-            let mut shard = self.shard(hash).write();
-            shard
-                .entry(hash)
-                .and_modify(|holders| holders.insert(slot.number()))
-                .or_insert_with(|| Holders::one(slot.number()));
+            writer.get_or_insert_with(|| Writer::new(self, slot)).add(hash);
         });
-        self.trim(slot, &mut recency);
+        if let Some(mut writer) = writer {
+            while let Some(hash) = recency.pop_over_capacity() {
+                writer.remove(hash);
+            }
+        }
         recency.fill()
     }
 
@@ -67,8 +72,9 @@ impl PrefixIndex {
         let endpoints = self.endpoints.read();
         let Some(recency) = endpoints.get(slot.index()) else { return };
         let mut recency = recency.lock();
+        let mut writer = Writer::new(self, slot);
         while let Some(hash) = recency.pop_oldest() {
-            self.drop_holder(hash, slot);
+            writer.remove(hash);
         }
     }
 
@@ -101,26 +107,38 @@ impl PrefixIndex {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
 
-    fn trim(&self, slot: Slot, recency: &mut Recency) {
-        while let Some(hash) = recency.pop_over_capacity() {
-            self.drop_holder(hash, slot);
-        }
+/// Changes of what one endpoint holds. All shards are locked at once, in their order as lookups do: a lock for each
+/// block costs more than what is done under it.
+struct Writer<'a> {
+    guards: [RwLockWriteGuard<'a, Blocks>; SHARDS],
+    slot: u16,
+}
+
+impl<'a> Writer<'a> {
+    fn new(index: &'a PrefixIndex, slot: Slot) -> Writer<'a> {
+        Writer { guards: std::array::from_fn(|shard| index.shards[shard].write()), slot: slot.number() }
     }
 
-    fn drop_holder(&self, hash: BlockHash, slot: Slot) {
-        let mut shard = self.shard(hash).write();
-        if shard.get_mut(&hash).is_some_and(|holders| holders.remove(slot.number())) {
-            shard.remove(&hash);
-        }
+    fn add(&mut self, hash: BlockHash) {
+        let slot = self.slot;
+        self.guards[shard_of(hash)]
+            .entry(hash)
+            .and_modify(|holders| holders.insert(slot))
+            .or_insert_with(|| Holders::one(slot));
     }
 
-    fn shard(&self, hash: BlockHash) -> &RwLock<Blocks> {
-        &self.shards[shard_of(hash)]
+    fn remove(&mut self, hash: BlockHash) {
+        if let Entry::Occupied(mut entry) = self.guards[shard_of(hash)].entry(hash)
+            && entry.get_mut().remove(self.slot)
+        {
+            entry.remove();
+        }
     }
 }
 
-/// One lookup. Nothing changes while it reads; a writer holds one shard at a time and waits for none.
+/// One lookup. Nothing changes while it reads.
 struct Reader<'a> {
     guards: [RwLockReadGuard<'a, Blocks>; SHARDS],
     blocks: &'a [BlockHash],
