@@ -10,6 +10,10 @@ const PRIOR_TOKENS: f64 = 2_048.0;
 /// Seconds of generic decoding worth of trust in the pool's scale against an endpoint's own.
 const PRIOR_STEP_S: f64 = 0.5;
 
+/// How much faster or slower than the pool an endpoint must be for that to count. Less is noise, and noise would send
+/// every request that comes to an idle pool to the same endpoint.
+const ALIKE: f64 = 0.1;
+
 /// How long an endpoint without work keeps most of what was learned of it. One that seemed slow and gets nothing for
 /// that would otherwise seem slow for ever.
 const IDLE_KEEPS: Duration = Duration::from_secs(5);
@@ -58,10 +62,12 @@ impl Speed {
         self.step_scale
     }
 
-    /// Takes over `prior`, the pool's speed, where the endpoint has shown little of its own.
+    /// Takes over `prior`, the pool's speed, where the endpoint has shown little of its own or hardly differs.
     pub fn shrink_towards(&mut self, prior: &Speed) {
-        self.step_scale = self.step.value(prior.step_scale, PRIOR_STEP_S);
-        self.prefill_s_per_token = self.prefill.value(prior.prefill_s_per_token, PRIOR_TOKENS);
+        let step_scale = self.step.value(prior.step_scale, PRIOR_STEP_S);
+        self.step_scale = unless_alike(step_scale, prior.step_scale);
+        let prefill_s_per_token = self.prefill.value(prior.prefill_s_per_token, PRIOR_TOKENS);
+        self.prefill_s_per_token = unless_alike(prefill_s_per_token, prior.prefill_s_per_token);
     }
 
     /// It had no work for `idle`: its own speed counts for less, the pool's for more.
@@ -95,5 +101,42 @@ impl Speed {
     /// Decoding took `seconds` where the generic engine would have taken `generic_s`.
     pub fn decoded(&mut self, seconds: f64, generic_s: f64) {
         self.step.add(seconds, generic_s);
+    }
+}
+
+/// `own`, or the pool's value where the two are about the same.
+fn unless_alike(own: f64, pool: f64) -> f64 {
+    if (own - pool).abs() <= ALIKE * pool { pool } else { own }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded_at(scale: f64) -> Speed {
+        let mut speed = Speed::default();
+        for _ in 0..50 {
+            speed.decoded(scale, 1.0);
+        }
+        speed
+    }
+
+    #[test]
+    fn an_endpoint_about_as_fast_as_the_pool_counts_as_just_as_fast() {
+        let mut pool = decoded_at(2.0);
+        pool.settle_pool();
+        let mut endpoint = decoded_at(2.1);
+        endpoint.shrink_towards(&pool);
+        assert_eq!(endpoint.step_scale(), pool.step_scale());
+        assert_eq!(endpoint.prefill_s_per_token(), pool.prefill_s_per_token());
+    }
+
+    #[test]
+    fn an_endpoint_that_is_slower_than_the_pool_shows_it() {
+        let mut pool = decoded_at(2.0);
+        pool.settle_pool();
+        let mut endpoint = decoded_at(3.0);
+        endpoint.shrink_towards(&pool);
+        assert!((2.8..=3.0).contains(&endpoint.step_scale()), "{}", endpoint.step_scale());
     }
 }
