@@ -1,6 +1,7 @@
 //! What a decision costs, beside a round-robin pick on the same machine.
 //!
-//! Prompts of 8 k tokens, of which every endpoint holds the first 2 k and one holds all. Round-robin gets them without
+//! Prompts of 8 k tokens, of which every endpoint holds the first 2 k. Of a warm prompt one endpoint holds all; the rest of
+//! a cold one is new, pushes as much out of the history, and every endpoint is priced. Round-robin gets them without
 //! their blocks: it is the least that a turn and its account can cost. No sockets: the picker alone.
 
 mod load;
@@ -43,23 +44,31 @@ struct Rounds {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut figures = Vec::new();
     for &endpoints in &args.endpoints {
-        let (mut baseline, mut measured) = (Rounds::default(), Rounds::default());
+        let mut baseline = Rounds::default();
+        let (mut warm, mut cold) = (Rounds::default(), Rounds::default());
         for round in 0..args.rounds {
             eprintln!("{endpoints} endpoints, round {} of {}", round + 1, args.rounds);
-            decide(Load::new(BASELINE, endpoints, true), &mut baseline);
-            decide(Load::new(&args.policy, endpoints, false), &mut measured);
+            decide(&mut Load::new(BASELINE, endpoints, true), &mut baseline);
+            let mut load = Load::new(&args.policy, endpoints, false);
+            decide(&mut load, &mut warm);
+            load.cold = true;
+            decide(&mut load, &mut cold);
         }
         let (p50, p99) = (format!("p50, {endpoints} endpoints"), format!("p99, {endpoints} endpoints"));
         figures.push(Figure::alone(&p50, BASELINE, "ns", baseline.p50.clone()));
-        figures.push(Figure::against(&p50, &args.policy, "ns", measured.p50, &baseline.p50));
         figures.push(Figure::alone(&p99, BASELINE, "ns", baseline.p99.clone()));
-        let figure = Figure::against(&p99, &args.policy, "ns", measured.p99, &baseline.p99);
-        figures.push(Figure { budget: p99_ns_max(endpoints), ..figure });
+        for (prompts, measured) in [("warm", warm), ("cold", cold)] {
+            let arm = format!("{}, {prompts} prompts", args.policy);
+            figures.push(Figure::against(&p50, &arm, "ns", measured.p50, &baseline.p50));
+            let figure = Figure::against(&p99, &arm, "ns", measured.p99, &baseline.p99);
+            figures.push(Figure { budget: p99_ns_max(endpoints), ..figure });
+        }
     }
     publish("pick, one decision", &figures, args.common.json.as_deref())
 }
 
-fn decide(mut load: Load, rounds: &mut Rounds) {
+fn decide(load: &mut Load, rounds: &mut Rounds) {
+    load.clear();
     for _ in 0..WARM_UP {
         load.decide();
     }

@@ -1,6 +1,6 @@
 //! A pool in a realistic state, one decision after the other: full histories, work in flight, scrapes every 50 ms.
 //!
-//! The machine is called as the gateway calls it, in virtual time; each kind of call is timed by itself, in nanoseconds.
+//! The machine is called as the gateway calls it, in virtual time; offers are timed, in nanoseconds.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,10 +34,11 @@ pub struct Load {
     scrapes_due: f64,
     flying: VecDeque<Ticket>,
     prompts: Vec<Arc<[u64]>>,
+    shared: Vec<u64>,
+    /// Whether nobody has seen the prompts: their blocks enter the history and push others out.
+    pub cold: bool,
+    /// Nanoseconds of each offer with its verdict.
     pub offers: Vec<u64>,
-    pub first_bytes: Vec<u64>,
-    pub finishes: Vec<u64>,
-    pub scrapes: Vec<u64>,
 }
 
 impl Load {
@@ -55,10 +56,9 @@ impl Load {
             scrapes_due: 0.0,
             flying: VecDeque::new(),
             prompts: Vec::new(),
+            shared: (0..SHARED_BLOCKS as u64).map(|block| hash(block + 1)).collect(),
+            cold: false,
             offers: Vec::new(),
-            first_bytes: Vec::new(),
-            finishes: Vec::new(),
-            scrapes: Vec::new(),
         };
         for index in 0..endpoints {
             let name: Arc<str> = format!("10.0.{}.{}:8000", index / 256, index % 256).into();
@@ -86,15 +86,14 @@ impl Load {
         let shape = self.machine.prefix_shape();
         let kv = Some((self.kv_blocks(), 16));
         let fill = shape.capacity.blocks(&shape, kv) / PROMPT_BLOCKS;
-        let shared: Vec<u64> = (0..SHARED_BLOCKS as u64).map(|block| hash(block + 1)).collect();
         for index in 0..self.endpoints {
             self.drain(index, false);
             for _ in 0..fill {
-                let prompt = self.new_prompt(&shared);
+                let prompt = self.new_prompt();
                 self.offer_and_finish(prompt);
             }
             for _ in 0..2 {
-                let prompt = self.new_prompt(&shared);
+                let prompt = self.new_prompt();
                 self.prompts.push(prompt.clone());
                 self.offer_and_finish(prompt);
             }
@@ -110,15 +109,11 @@ impl Load {
         if self.endpoints > 1_000 { KV_BLOCKS / 8 } else { KV_BLOCKS }
     }
 
-    fn new_prompt(&mut self, shared: &[u64]) -> Arc<[u64]> {
-        let own = shared.len()..PROMPT_BLOCKS;
-        let own: Vec<u64> = own
-            .map(|_| {
-                self.seed += 1;
-                hash(self.seed << 20)
-            })
-            .collect();
-        shared.iter().chain(&own).copied().collect()
+    fn new_prompt(&mut self) -> Arc<[u64]> {
+        let from = self.seed;
+        self.seed += (PROMPT_BLOCKS - SHARED_BLOCKS) as u64;
+        let own = (from..self.seed).map(|seed| hash((seed + 1) << 20));
+        self.shared.iter().copied().chain(own).collect()
     }
 
     fn drain(&mut self, index: usize, on: bool) {
@@ -136,9 +131,7 @@ impl Load {
             adapters: None,
         };
         let endpoint = EndpointId(index as u32);
-        let started = Instant::now();
         self.machine.observe(self.now, Fact::Scraped { endpoint, state });
-        self.scrapes.push(started.elapsed().as_nanos() as u64);
     }
 
     fn request(prompt: Arc<[u64]>) -> Request {
@@ -167,8 +160,12 @@ impl Load {
             self.next_scrape = (self.next_scrape + 1) % self.endpoints;
             self.scrape(self.next_scrape);
         }
-        self.seed += 1;
-        let prompt = self.prompts[hash(self.seed) as usize % self.prompts.len()].clone();
+        let prompt = if self.cold {
+            self.new_prompt()
+        } else {
+            self.seed += 1;
+            self.prompts[hash(self.seed) as usize % self.prompts.len()].clone()
+        };
         let request = Load::request(prompt);
 
         let started = Instant::now();
@@ -180,25 +177,18 @@ impl Load {
 
         self.flying.push_back(ticket);
         if let Some(&ticket) = self.flying.iter().rev().nth(self.endpoints) {
-            let started = Instant::now();
             self.machine.progress(self.now, ticket, Event::FirstByte);
-            self.first_bytes.push(started.elapsed().as_nanos() as u64);
         }
         if self.flying.len() > self.endpoints * IN_FLIGHT
             && let Some(ticket) = self.flying.pop_front()
         {
             let usage = Usage { output_tokens: Some(200), ..Usage::default() };
-            let started = Instant::now();
             self.machine.progress(self.now, ticket, Event::Finished(usage));
-            self.finishes.push(started.elapsed().as_nanos() as u64);
         }
     }
 
     /// Forgets what was measured.
     pub fn clear(&mut self) {
         self.offers.clear();
-        self.first_bytes.clear();
-        self.finishes.clear();
-        self.scrapes.clear();
     }
 }
